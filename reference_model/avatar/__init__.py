@@ -1,0 +1,1 @@
+"""Avatars: Gaussians bound to the body template, made from one photograph."""

@@ -1,0 +1,1 @@
+"""How well an avatar's motion follows its sound, measured on rendered frames."""
