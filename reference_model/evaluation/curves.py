@@ -58,7 +58,13 @@ def lag_correlation(measured: Curve, reference: Curve, max_lag: int = 2) -> LagC
 
 
 def shift_control(
-    measured: Curve, reference: Curve, *, n_shifts: int = 200, min_shift: int = 25, max_lag: int = 2, seed: int = 0
+    measured: Curve,
+    reference: Curve,
+    *,
+    n_shifts: int = 200,
+    min_shift: int = 25,
+    max_lag: int = 2,
+    seed: int = 0,
 ) -> NDArray[np.floating]:
     """Correlations that chance gives: the same curves with one shifted in a circle.
 
@@ -70,7 +76,9 @@ def shift_control(
     """
     n = min(len(measured), len(reference))
     if n <= 2 * min_shift:
-        raise ValueError(f"curves of {n} frames are too short for circular shifts of at least {min_shift} frames")
+        raise ValueError(
+            f"curves of {n} frames are too short for circular shifts of at least {min_shift} frames"
+        )
     shifts = np.random.default_rng(seed).integers(min_shift, n - min_shift, n_shifts)
     values = [lag_correlation(np.roll(measured[:n], int(k)), reference[:n], max_lag).r for k in shifts]
     return np.sort(np.asarray(values))
@@ -126,7 +134,9 @@ def blink_rate(eye_opening: Curve, fps: float) -> float:
     return float((lengths <= 0.6 * fps).sum() / (len(opening) / fps) * 60)
 
 
-def travel_per_second(points: NDArray[np.floating], scale: float, fps: float, smooth_frames: int = 5) -> float:
+def travel_per_second(
+    points: NDArray[np.floating], scale: float, fps: float, smooth_frames: int = 5
+) -> float:
     """Path length a second of a tracked point, in units of `scale`, after smoothing detector jitter away.
 
     Args:

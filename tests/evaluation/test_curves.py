@@ -23,7 +23,9 @@ def speech_like() -> np.ndarray:
 
 def test_lag_zero_equals_scipy(speech_like: np.ndarray) -> None:
     noisy = speech_like + np.random.default_rng(2).normal(size=500) * 0.1
-    assert lag_correlation(noisy, speech_like, max_lag=0).r == pytest.approx(pearsonr(noisy, speech_like).statistic)
+    assert lag_correlation(noisy, speech_like, max_lag=0).r == pytest.approx(
+        pearsonr(noisy, speech_like).statistic
+    )
 
 
 @pytest.mark.parametrize("lag", [-2, 0, 2])
