@@ -1,0 +1,1 @@
+"""The body template: mean person, shape space, skeleton, facial actions and deformer particles."""
