@@ -1,0 +1,1 @@
+"""Synthesised speech, a procedural performer, made people: the data that the first weights learn from."""
