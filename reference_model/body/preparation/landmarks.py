@@ -39,6 +39,20 @@ _SKIN = (215, 175, 150)
 _LIGHT = np.array([-0.3, -0.8, 0.5]) / np.linalg.norm([-0.3, -0.8, 0.5])
 _HEAD_CENTRE_BELOW_TOP_M = 0.12
 
+# The red of the lips without the corners, which both lips share. On closed lips the two rims lie fractions of a
+# millimetre apart, so that the nearest triangle is often the other lip's; how far the jaw carries it tells them apart.
+_UPPER_LIP = (
+    *(191, 80, 81, 82, 13, 312, 311, 310, 415),
+    *(184, 74, 73, 72, 11, 302, 303, 304, 408),
+    *(183, 42, 41, 38, 12, 268, 271, 272, 407),
+)
+_LOWER_LIP = (
+    *(95, 88, 178, 87, 14, 317, 402, 318, 324),
+    *(96, 89, 179, 86, 15, 316, 403, 319, 325),
+    *(77, 90, 180, 85, 16, 315, 404, 320, 307),
+)
+_JAW_CARRIES_M = 0.008
+
 
 def locate_landmarks(
     vertices: np.ndarray,
@@ -83,7 +97,8 @@ def locate_landmarks(
             for i in np.flatnonzero((hit >= 0) & ~inside[hit]):
                 corners = vertices[faces[hit[i]]]
                 hits[i].append(barycentric[row[i], column[i]] @ corners)
-    return _centres(hits, vertices, faces, region)
+    carried = jaw[faces].mean(1)[:, 2] < -_JAW_CARRIES_M  # [F], by the fully open jaw
+    return _centres(hits, vertices, faces, region, carried)
 
 
 def _render(
@@ -111,11 +126,14 @@ def _render(
 
 
 def _centres(
-    hits: list[list[np.ndarray]], vertices: np.ndarray, faces: np.ndarray, region: np.ndarray
+    hits: list[list[np.ndarray]], vertices: np.ndarray, faces: np.ndarray, region: np.ndarray, carried: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Median of each point's hits, put back on the skin of the head."""
-    skin = np.flatnonzero(region == REGIONS.index("head"))
-    tree = KDTree(vertices[faces[skin]].mean(1))
+    """Median of each point's hits, put back on the skin of the head, points of a lip on that lip."""
+    head = region == REGIONS.index("head")
+    masks = {"any": head, "upper": head & ~carried, "lower": head & carried}
+    skins = {name: np.flatnonzero(mask) for name, mask in masks.items()}
+    trees = {name: KDTree(vertices[faces[skin]].mean(1)) for name, skin in skins.items()}
+    lip = dict.fromkeys(_UPPER_LIP, "upper") | dict.fromkeys(_LOWER_LIP, "lower")
     face = np.full(N_LANDMARKS, -1, np.int32)
     barycentric = np.zeros((N_LANDMARKS, 3), np.float32)
     spread = np.full(N_LANDMARKS, UNKNOWN_SPREAD_M, np.float32)
@@ -124,7 +142,8 @@ def _centres(
             continue
         centre = np.median(places, axis=0)
         spread[i] = np.median(np.linalg.norm(np.array(places) - centre, axis=1))
-        near = skin[tree.query(centre, k=40)[1]]
+        where = lip.get(i, "any")
+        near = skins[where][trees[where].query(centre, k=40)[1]]
         shares = _closest_barycentric(vertices[faces[near]], centre)  # [40, 3]
         distance = np.linalg.norm((vertices[faces[near]] * shares[..., None]).sum(1) - centre, axis=1)
         best = distance.argmin()

@@ -1,0 +1,84 @@
+"""Training of the rival: the same batches, points and loss terms as the particle deformer, where they apply."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import torch
+from torch import Tensor, nn
+
+from baselines.pose_driven_network import PoseDrivenNetwork
+from reference_model.body.particles import load_particles
+from reference_model.body.template import load_template
+from reference_model.training.batches import Batch
+from reference_model.training.face_geometry import FaceGeometry
+from reference_model.training.losses import (
+    LossWeights,
+    joint_levers,
+    joint_loss,
+    lip_gap_loss,
+    point_loss,
+    velocity_loss,
+)
+
+__all__ = ["PoseDrivenObjective"]
+
+_ACTION_WEIGHT = 2.0
+"""Weight of the facial actions' own error; points alone leave combinations of actions open."""
+
+
+class PoseDrivenObjective(nn.Module):
+    """Loss and held-out prediction of `PoseDrivenNetwork`.
+
+    Args:
+        density: Share of the supervised points.
+        weights: Weights of the loss terms; those of particles and residuals have nothing to act on.
+    """
+
+    kind = "PoseDrivenNetwork"
+    levers: Tensor
+
+    def __init__(self, density: float = 1.0, weights: LossWeights | None = None) -> None:
+        super().__init__()
+        template = load_template()
+        self.network = PoseDrivenNetwork()
+        self.geometry = FaceGeometry(template, load_particles(), density)
+        self.weights = LossWeights() if weights is None else weights
+        self.register_buffer("levers", joint_levers(template), persistent=False)
+
+    def config(self) -> dict[str, int | float]:
+        """Sizes, for the header of the weights file."""
+        return asdict(self.network.config)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Weighted loss terms of a batch; their sum is what is minimised."""
+        geometry, weights, frames = self.geometry, self.weights, batch.weight
+        pose, _ = self.network(batch.mel, batch.innovations, batch.expression)
+        scene = geometry.scene(batch.shape, batch.expression)
+        moved = geometry.targets(scene, pose.change).displacement
+        wanted = geometry.targets(scene, batch.change).displacement
+        error = moved - wanted
+        gap_error = geometry.lip_gap(scene, moved) - geometry.lip_gap(scene, wanted)
+        joint_error = pose.rotations - batch.rotations
+        both = frames[:, 1:] * frames[:, :-1]
+        point = geometry.loss_weight
+        action_error = (pose.change - batch.change).square().mean(-1)
+        return {
+            "points": (weights.points + weights.points_by_particles) * point_loss(error, point, frames),
+            "gap": weights.gap * lip_gap_loss(gap_error, batch.closure, weights.gap_closed, frames),
+            "velocity": weights.velocity * velocity_loss(error, point, frames),
+            "joints": weights.joints * joint_loss(joint_error, self.levers, frames),
+            "joint_velocity": weights.joint_velocity * joint_loss(joint_error.diff(dim=1), self.levers, both),
+            "actions": _ACTION_WEIGHT * (action_error * frames).sum() / frames.sum().clamp(min=1e-6),
+        }
+
+    @torch.no_grad()
+    def predict_gap(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Lip gap by the predicted actions and the animator's, metres, [B, T, P] each."""
+        pose, _ = self.network(batch.mel, batch.innovations, batch.expression)
+        scene = self.geometry.scene(batch.shape, batch.expression)
+        gaps = [
+            self.geometry.lip_gap(scene, self.geometry.targets(scene, change).displacement)
+            for change in (pose.change, batch.change)
+        ]
+        return gaps[0], gaps[1]

@@ -1,0 +1,154 @@
+"""From particle states to Gaussians: the two levels of the deformer and the per-Gaussian residuals.
+
+Order (section 3.2 of the paper, equations 3, 7 and 8): local particles move the surface of the photo pose (level 1),
+the residual offset corrects it, joint particles carry it along the kinematic tree (level 0), and scales, opacity and
+colour take their residuals. With zero states and residuals the avatar comes out bit for bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reference_model.avatar.gaussians import Gaussians
+from reference_model.body.particles import load_particles
+from reference_model.body.se3 import exp_se3, rotation_vector_to_quaternion
+from reference_model.body.skinning import TemplateTensors, pose
+from reference_model.body.template import load_template
+from reference_model.deform_kernels import compose_chain, move_gaussians
+from reference_model.networks.gaussian_head import Residuals
+from reference_model.networks.surface import HEAD_REGIONS, bind_points, particle_places, rest_twists
+
+if TYPE_CHECKING:
+    from reference_model.avatar.io import Avatar
+
+__all__ = ["Rig"]
+
+
+class Rig:
+    """Everything of an avatar that stays the same from frame to frame, and the motion of its Gaussians.
+
+    Args:
+        avatar: The avatar; its photo pose is the canonical space.
+
+    Attributes:
+        points: Where its N Gaussians are bound.
+        head_rows: Gaussians that the Gaussian head corrects, [n] int64; residuals follow this order.
+        bone_frames: Axes of the heaviest bone of each Gaussian in the photo, [N, 3, 3].
+        person_offset: Neutral person minus mean template at each particle, metres, [M, 3].
+        rest_twist: Motion of each particle from the neutral face to the photo's expression, [M, 6].
+        rest_offset: The same as a displacement, at the Gaussians of `head_rows`, metres, [n, 3].
+    """
+
+    def __init__(self, avatar: Avatar) -> None:
+        template, particles = load_template(), load_particles()
+        tensors = TemplateTensors(template)
+        state = avatar.state
+        triangle, barycentric = avatar.triangle.numpy(), avatar.barycentric.numpy()
+        self.points = bind_points(template, particles, triangle, barycentric)
+        self.head_rows = torch.from_numpy(np.flatnonzero(HEAD_REGIONS[self.points.region]))
+        self._gaussians = avatar.gaussians
+        self._n_joints = particles.n_joints
+        self._parents = template.parents
+
+        posed = pose(tensors, state)
+        centers = particle_places(template, particles, posed.vertices.numpy(), posed.joints.numpy())
+        self._centers = np.ascontiguousarray(centers, np.float32)  # [M, 3]
+        bone = torch.cat(
+            [torch.arange(particles.n_joints), torch.from_numpy(particles.bone.astype(np.int64))]
+        )
+        self._frames = posed.rotations[bone]  # G of each particle, [M, 3, 3]
+        self.bone_frames = posed.rotations[torch.from_numpy(self.points.bone_index[:, 0].astype(np.int64))]
+        self._head_frames = self.bone_frames[self.head_rows]  # [n, 3, 3]
+
+        shaped = torch.einsum("k,kvc->vc", state.shape, tensors.shape_basis).numpy()
+        joints = torch.einsum("k,kjc->jc", state.shape, tensors.joint_basis).numpy()
+        self.person_offset = torch.from_numpy(particle_places(template, particles, shaped, joints))
+        self.rest_twist = rest_twists(state.actions)
+        expression = torch.einsum("a,avc->vc", state.actions, tensors.actions).numpy()  # [V, 3]
+        at_points = (expression[template.faces[triangle]] * barycentric[..., None]).sum(1)
+        self.rest_offset = torch.from_numpy(at_points)[self.head_rows]
+
+    @property
+    def n_particles(self) -> int:
+        """M, joints and local particles."""
+        return len(self._centers)
+
+    def apply(self, states: Tensor, residuals: Residuals | None = None) -> Gaussians:
+        """Gaussians of one frame.
+
+        Args:
+            states: Log-twist of each particle relative to the photo, in the axes of its bone, [M, 6].
+            residuals: Corrections of the Gaussians in `head_rows`, each [n, ...]; None for none.
+
+        Returns:
+            N Gaussians in the world.
+        """
+        if residuals is None:
+            return self.move(states)
+        rows = self.head_rows
+        moved = self.move(states, rows, (self._head_frames @ residuals.offset[..., None]).squeeze(-1))
+        scales, opacities, colors = moved.scales.clone(), moved.opacities.clone(), moved.colors.clone()
+        scales[rows] *= residuals.log_scale.exp()
+        opacities[rows] = _shift_logit(opacities[rows], residuals.opacity_logit)
+        colors[rows] = _shift_logit(colors[rows], residuals.color_logit)
+        return Gaussians(moved.means, moved.quats, scales, opacities, colors)
+
+    def move(self, states: Tensor, rows: Tensor | None = None, offsets: Tensor | None = None) -> Gaussians:
+        """Move and turn the Gaussians; scales, opacities and colours are shared with the avatar.
+
+        Args:
+            states: As in `apply`, [M, 6].
+            rows: Gaussians with an offset between level 1 and level 0, [n] int64.
+            offsets: These, metres in the world axes of the photo, [n, 3].
+        """
+        if states.shape != (self.n_particles, 6):
+            raise ValueError(f"states must have shape {(self.n_particles, 6)}, got {tuple(states.shape)}")
+        turn, shift, quaternion = self._world_motions(states)
+        j = self._n_joints
+        bones = self._chain(turn[:j], shift[:j], quaternion[:j])
+        local = (turn[j:], shift[j:], self._centers[j:], quaternion[j:])
+        source, points = self._gaussians, self.points
+        means, quats = source.means.numpy(), source.quats.numpy()
+        bound = (points.particle_index, points.particle_weight, points.bone_index, points.bone_weight)
+        offset = np.zeros_like(means)
+        if rows is not None and offsets is not None:
+            offset[rows.numpy()] = offsets.numpy()
+        out_means, out_quats = np.empty_like(means), np.empty_like(quats)
+        move_gaussians((means, quats, *bound), local, bones, offset, out_means, out_quats)
+        moved = torch.from_numpy(out_means), torch.from_numpy(out_quats)
+        return Gaussians(*moved, source.scales, source.opacities, source.colors)
+
+    def _world_motions(self, states: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Each particle's own motion about its centre: R - I [M, 3, 3], t [M, 3], quaternion [M, 4], world axes."""
+        rotation, translation = exp_se3(states)
+        frames = self._frames
+        turn = frames @ (rotation - torch.eye(3)) @ frames.transpose(-1, -2)
+        shift = (frames @ translation[..., None]).squeeze(-1)
+        quaternion = rotation_vector_to_quaternion((frames @ states[:, :3, None]).squeeze(-1))
+        return turn.numpy(), shift.numpy(), quaternion.numpy()
+
+    def _chain(
+        self, turn: np.ndarray, shift: np.ndarray, quaternion: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        linear, offset, orientation = np.empty_like(turn), np.empty_like(shift), np.empty_like(quaternion)
+        compose_chain(
+            self._parents,
+            turn,
+            shift,
+            self._centers[: self._n_joints],
+            quaternion,
+            linear,
+            offset,
+            orientation,
+        )
+        return linear, offset, orientation
+
+
+def _shift_logit(value: Tensor, shift: Tensor) -> Tensor:
+    """`sigmoid(logit(value) + shift)`, exact for a zero shift and for values of 0 and 1."""
+    growth = shift.expm1()
+    return value + value * (1 - value) * growth / (1 + value * growth)

@@ -1,0 +1,187 @@
+"""The audio-driven model of section 3.2: audio encoder, particle deformer and Gaussian head in one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from reference_model.body.particles import GROUPS, load_particles
+from reference_model.body.template import REGIONS, load_template
+from reference_model.deform import Rig
+from reference_model.innovations import N_CHANNELS
+from reference_model.networks.audio_encoder import AudioEncoder, EncoderState
+from reference_model.networks.features import N_MELS
+from reference_model.networks.gaussian_head import GaussianHead, Residuals
+from reference_model.networks.particle_deformer import ParticleDeformer, StaticTokens
+from reference_model.networks.surface import particle_layout
+from reference_model.networks.weights import load_weights, read_metadata
+
+if TYPE_CHECKING:
+    from reference_model.avatar.io import Avatar
+
+__all__ = ["MINI", "WEIGHTS", "AvatarContext", "AvatarModel", "Memory", "ModelConfig", "load_model"]
+
+WEIGHTS = Path(__file__).parents[1] / "weights" / "mini.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Sizes of the model; the paper gives none."""
+
+    dim_driving: int = 256
+    """Width d of the driving token D_t."""
+    dim_particle: int = 128
+    """Width d_h of the particle tokens."""
+    n_heads: int = 4
+    dim_feedforward: int = 192
+    n_tokens: int = 128
+    """Anchor tokens of the person, Q, and as many of the template, Q0."""
+    dim_point: int = 32
+    """Width of the Gaussian head's point tokens."""
+    n_point_heads: int = 2
+    window_past: int = 8
+    """Driving tokens before t that the Gaussian head sees."""
+    dropout: float = 0.1
+
+
+MINI = ModelConfig()
+"""The preset whose weights are shipped; runs on two CPU cores."""
+
+# Share of 30 mm that a residual offset may use; residuals refine, particles carry the motion.
+_REGION_GAIN = {"head": 0.3, "mouth_cavity": 0.3, "tongue": 0.5, "hand_left": 0.3, "hand_right": 0.3}
+_OTHER_REGION_GAIN = 0.2
+
+
+class AvatarContext(NamedTuple):
+    """What the model keeps of an avatar for as long as it talks."""
+
+    rig: Rig
+    static: StaticTokens
+    points: Tensor
+    """Tokens of the Gaussians in `rig.head_rows`, [n, c]."""
+    region: Tensor
+    """Their regions, [n]."""
+
+
+class Memory(NamedTuple):
+    """What the model carries from one stretch of an utterance to the next; its size never grows."""
+
+    encoder: EncoderState
+    proposals: Tensor
+    """What the deformer proposed for the last frame, [1, M, 6]."""
+    states: Tensor
+    """Particle states of the last frame, [1, M, 6]."""
+    driving: Tensor
+    """The last driving tokens, [1, window_past, d]."""
+
+
+class AvatarModel(nn.Module):
+    """Speech to particle states and Gaussian residuals.
+
+    Args:
+        config: Sizes.
+    """
+
+    def __init__(self, config: ModelConfig = MINI) -> None:
+        super().__init__()
+        self.config = config
+        template, particles = load_template(), load_particles()
+        self.audio = AudioEncoder(config.dim_driving, N_MELS, N_CHANNELS, config.dropout)
+        self.particles = ParticleDeformer(
+            particle_layout(template, particles, config.n_tokens),
+            len(GROUPS),
+            config.dim_driving,
+            config.dim_particle,
+            config.n_heads,
+            config.dim_feedforward,
+        )
+        self.head = GaussianHead(
+            config.dim_driving,
+            config.dim_point,
+            config.n_point_heads,
+            config.window_past,
+            self.particles.n_particles - particles.n_joints,
+            torch.tensor([_REGION_GAIN.get(name, _OTHER_REGION_GAIN) for name in REGIONS]),
+        )
+
+    @torch.no_grad()
+    def prepare(self, avatar: Avatar) -> AvatarContext:
+        """Compute what stays the same while this avatar talks: the rig and all static tokens."""
+        rig = Rig(avatar)
+        rows, points = rig.head_rows, rig.points
+        region = torch.from_numpy(points.region)[rows]
+        tokens = self.head.point_tokens(
+            torch.from_numpy(points.position)[rows],
+            region,
+            torch.from_numpy(points.particle_index).long()[rows],
+            torch.from_numpy(points.particle_weight)[rows],
+            rig.rest_offset,
+        )
+        static = self.particles.static_tokens(rig.person_offset[None], rig.rest_twist[None])
+        return AvatarContext(rig, static, tokens, region)
+
+    @torch.no_grad()
+    def advance(
+        self,
+        context: AvatarContext,
+        mel: Tensor,  # [t_mel, 80]
+        innovations: Tensor,  # [T, 8]
+        memory: Memory | None = None,
+        last: bool = True,
+    ) -> tuple[Tensor, Residuals, Memory]:
+        """Drive an avatar by the next stretch of sound; a whole utterance by default.
+
+        Any split into stretches gives the same frames. The encoder looks 80 ms ahead, so a stretch that is not the
+        last one yields fewer frames than it holds (`AudioEncoder.n_tokens`).
+
+        Args:
+            context: From `prepare`.
+            mel: Normalised log-mel at 100 Hz, [t_mel, 80].
+            innovations: Noise of the T frames that come out, [T, 8].
+            memory: What the previous call returned; None at the start.
+            last: The sound ends here.
+
+        Returns:
+            States of the particles [T, M, 6], residuals [T, n, ...] and the memory for the next call.
+        """
+        encoder = None if memory is None else memory.encoder
+        driving, encoder = self.audio(mel[None], innovations[None], encoder, last)  # [1, T, d]
+        if memory is None:
+            still = driving.new_zeros(1, self.particles.n_particles, 6)
+            silence = driving.new_zeros(1, self.config.window_past, driving.shape[-1])
+            memory = Memory(encoder, still, still, silence)
+        window = torch.cat([memory.driving, driving], 1)  # [1, past + T, d]
+        proposals = self.particles.proposals(driving, context.static)  # [1, T, M, 6]
+        twists = self.particles.twists(proposals, memory.proposals)
+        states = self.particles.integrate(twists, memory.states)
+        residuals = self.head.frame_by_frame(window, context.points, context.region)
+        if driving.shape[1]:
+            memory = Memory(encoder, proposals[:, -1], states[:, -1], window[:, driving.shape[1] :])
+        else:
+            memory = memory._replace(encoder=encoder)
+        return self.particles.clamp(states)[0], Residuals(*(part[0] for part in residuals)), memory
+
+
+def load_model(path: Path | None = None) -> AvatarModel:
+    """The trained model, ready for inference.
+
+    Args:
+        path: Weights file; the shipped preset when None.
+
+    Raises:
+        AvatarBenchError: E502, the weights are missing or damaged.
+    """
+    path = WEIGHTS if path is None else path
+    config = ModelConfig(**read_metadata(path, "AvatarModel")["config"])
+    model = AvatarModel(config)
+    load_weights(path, model)
+    return model.eval().requires_grad_(False)
+
+
+def config_dict(config: ModelConfig) -> dict[str, int | float]:
+    """The configuration as it stands in a weights file."""
+    return asdict(config)
