@@ -1,1 +1,1 @@
-"""Result submissions, the regression gate and the site; see docs/architecture.md for what stands already."""
+"""Submissions, the regression gate and the site read the files that `benchmark.results` describes."""

@@ -1,7 +1,7 @@
 """The `Avatar` and its file format.
 
-A `.avatar` file is a safetensors file: the tensors below, and one JSON document in the header's metadata. Nothing in
-it is executed on loading. The layout is described in `docs/avatar_format.md`.
+A `.avatar` file is a safetensors file: the tensors below, and one JSON document in the header's metadata.
+Nothing in it is executed on loading. The layout is described in `docs/avatar_format.md`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ FORMAT_VERSION = 1
 """Version of the layout; a reader refuses files of a higher one."""
 
 _FORMAT_NAME = "avatarbench.avatar"
+_HEADER_KEY = "avatar"
 _JPEG_QUALITY = 95
 
-# name -> (stored dtype, trailing shape). N Gaussians; half floats where their error stays below what a pixel shows:
+# name -> (stored dtype, trailing shape). Half floats where the error stays below what a pixel shows;
 # positions keep 32 bits, because 16 would round a coordinate of 1.5 m to a millimetre.
 _PER_GAUSSIAN: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
     "means": (torch.float32, (3,)),
@@ -87,12 +88,14 @@ def save_avatar(path: str | Path, avatar: Avatar) -> None:
     Raises:
         AvatarBenchError: E601 when the disk is full, E602 when the place cannot be written to.
     """
-    document = {"camera": avatar.camera.to_dict(), "meta": avatar.meta}
-    metadata = {
+    document = {
         "format": _FORMAT_NAME,
-        "format_version": str(FORMAT_VERSION),
-        "avatar": json.dumps(document, sort_keys=True, allow_nan=False),
+        "format_version": FORMAT_VERSION,
+        "camera": avatar.camera.to_dict(),
+        "meta": avatar.meta,
     }
+    # One key only: safetensors writes several in an order of its own, and equal avatars must give equal bytes.
+    metadata = {_HEADER_KEY: json.dumps(document, sort_keys=True, allow_nan=False)}
     with atomic_write(path) as temporary:
         save_file(_tensors(avatar), str(temporary), metadata=metadata)
 
@@ -101,22 +104,21 @@ def load_avatar(path: str | Path) -> Avatar:
     """Read a `.avatar` file.
 
     Raises:
-        AvatarBenchError: E301 when the file is missing, truncated or not an avatar; E302 when a newer version of the
-            package wrote it.
+        AvatarBenchError: E301 when the file is missing, truncated or not an avatar; E302 when a newer version
+            of the package wrote it.
     """
     path = Path(path)
     if not path.is_file():
         raise AvatarBenchError("E301", "There is no such file.", where=path, fix="Check the path.")
     try:
         with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            _check_version(path, metadata)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            document = _read_document(path, file.metadata() or {})
+            _check_version(path, document)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise _broken(path, "The file cannot be read as safetensors.", got=str(error)) from error
     _check_tensors(path, tensors)
     try:
-        document = json.loads(metadata["avatar"])
         camera, meta = Camera.from_dict(document["camera"]), document["meta"]
     except (KeyError, TypeError, ValueError) as error:
         raise _broken(path, "The JSON document in the header is damaged.", got=repr(error)) from error
@@ -166,19 +168,27 @@ def _assemble(path: Path, tensors: dict[str, Tensor], camera: Camera, meta: dict
     )
 
 
-def _check_version(path: Path, metadata: dict[str, str]) -> None:
-    if metadata.get("format") != _FORMAT_NAME:
-        raise _broken(path, "The file is no avatar.", expected=_FORMAT_NAME, got=str(metadata.get("format")))
-    version = metadata.get("format_version", "")
-    if not version.isdigit():
+def _read_document(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+    try:
+        document = json.loads(metadata[_HEADER_KEY])
+    except (KeyError, ValueError) as error:
+        raise _broken(path, "The file is no avatar.", got=repr(error)) from error
+    if not isinstance(document, dict) or document.get("format") != _FORMAT_NAME:
+        raise _broken(path, "The file is no avatar.", expected=_FORMAT_NAME)
+    return document
+
+
+def _check_version(path: Path, document: dict[str, Any]) -> None:
+    version = document.get("format_version")
+    if not isinstance(version, int):
         raise _broken(path, "The format version is damaged.", expected="a whole number", got=repr(version))
-    if int(version) > FORMAT_VERSION:
+    if version > FORMAT_VERSION:
         raise AvatarBenchError(
             "E302",
             "A newer version of avatarbench wrote this avatar.",
             where=path,
             expected=f"format version {FORMAT_VERSION} or lower",
-            got=version,
+            got=str(version),
             fix="Update avatarbench, or make the avatar again from its photograph with `avatar create`.",
         )
 
@@ -211,13 +221,16 @@ def _encode_image(image: np.ndarray) -> Tensor:
 
 
 def _decode_image(path: Path, data: Tensor) -> np.ndarray:
-    image = cv2.imdecode(data.numpy(), cv2.IMREAD_COLOR) if data.numel() and data.dtype == torch.uint8 else None
+    readable = data.numel() > 0 and data.dtype == torch.uint8
+    image = cv2.imdecode(data.numpy(), cv2.IMREAD_COLOR) if readable else None
     if image is None:
         raise _broken(path, "The background picture is damaged.")
     return np.ascontiguousarray(image[..., ::-1])  # [h, w, 3] uint8 sRGB
 
 
-def _broken(path: Path, what: str, *, expected: str | None = None, got: str | None = None) -> AvatarBenchError:
+def _broken(
+    path: Path, what: str, *, expected: str | None = None, got: str | None = None
+) -> AvatarBenchError:
     return AvatarBenchError(
         "E301",
         what,

@@ -14,12 +14,12 @@ import scipy.sparse as sp
 from scipy.spatial import KDTree
 
 from reference_model.body.template import BodyTemplate
+from reference_model.corpus.head_chart import CHIN
 from reference_model.corpus.mesh_raster import N_CUTS, vertex_normals
 from reference_model.corpus.skin import linear, smoothstep
 
 __all__ = ["Garment", "GarmentLook", "arm_coordinate", "garment_fields"]
 
-_CHIN = 152  # face-mesh point
 _ARM_BONES = ("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
 _SKIN_SMOOTHING, _SHAPE_SMOOTHING, _DRAPE_SMOOTHING, _CREASE_SMOOTHING = 6, 8, 6, 14  # Laplacian steps
 
@@ -105,23 +105,23 @@ class _Cloth(NamedTuple):
     step_fine: sp.csr_matrix  # [N', N']
 
 
-def _neighbour_average(faces: np.ndarray, n: int) -> tuple[sp.csr_matrix, np.ndarray]:
-    """Row-stochastic neighbour matrix that leaves border vertices alone, and the unique edges [E, 2]."""
-    edges, count = np.unique(
-        np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1), axis=0, return_counts=True
-    )
+def _edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unique edges [E, 2] and whether each lies on the border, [E]."""
+    sides = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    edges, count = np.unique(sides, axis=0, return_counts=True)
+    return edges, count == 1
+
+
+def _neighbour_average(faces: np.ndarray, n: int) -> sp.csr_matrix:
+    """Row-stochastic neighbour matrix that leaves border vertices alone, [n, n]."""
+    edges, on_border = _edges(faces)
     border = np.zeros(n, bool)
-    border[edges[count == 1].ravel()] = True
+    border[edges[on_border].ravel()] = True
     row, column = np.concatenate([edges, edges[:, ::-1]]).T
-    free = ~border[row]
-    fixed = np.flatnonzero(border)
-    adjacency = sp.coo_matrix(
-        (np.ones(free.sum() + len(fixed), np.float32), (np.r_[row[free], fixed], np.r_[column[free], fixed])),
-        (n, n),
-    ).tocsr()
-    return (sp.diags(1 / np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1)) @ adjacency).astype(
-        np.float32
-    ), edges
+    free, fixed = ~border[row], np.flatnonzero(border)
+    row, column = np.concatenate([row[free], fixed]), np.concatenate([column[free], fixed])
+    share = 1 / np.bincount(row, minlength=n)[row]
+    return sp.csr_matrix((share.astype(np.float32), (row, column)), (n, n))
 
 
 def _cloth(template: BodyTemplate, lowest: float) -> _Cloth:
@@ -129,7 +129,7 @@ def _cloth(template: BodyTemplate, lowest: float) -> _Cloth:
     faces = faces[template.vertices[faces, 2].min(1) > lowest]
     source, corners = np.unique(faces, return_inverse=True)
     corners, n = corners.reshape(-1, 3), len(source)
-    average, edges = _neighbour_average(corners, n)
+    edges, _ = _edges(corners)
     key = edges[:, 0].astype(np.int64) * n + edges[:, 1]
 
     def midpoint(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -139,10 +139,13 @@ def _cloth(template: BodyTemplate, lowest: float) -> _Cloth:
     ab, bc, ca = midpoint(a, b), midpoint(b, c), midpoint(c, a)
     refined = np.stack([np.stack(t, -1) for t in ((a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca))], 1)
     row = np.repeat(np.arange(len(edges)), 2)
-    middle = sp.coo_matrix((np.full(len(row), 0.5, np.float32), (row, edges.ravel())), (len(edges), n))
-    refine = sp.vstack([sp.eye(n, dtype=np.float32), middle]).tocsr()
+    middle = sp.csr_matrix((np.full(len(row), 0.5), (row, edges.ravel())), (len(edges), n))
+    refine = sp.csr_matrix(sp.vstack([sp.identity(n), middle]), dtype=np.float32)
     refined = np.ascontiguousarray(refined.reshape(-1, 3), np.int32)
-    return _Cloth(source, refined, refine, average, _neighbour_average(refined, refine.shape[0])[0])
+    n_fine = n + len(edges)
+    return _Cloth(
+        source, refined, refine, _neighbour_average(corners, n), _neighbour_average(refined, n_fine)
+    )
 
 
 class Garment:
@@ -187,7 +190,7 @@ class Garment:
         along = arm_coordinate(template, self.canonical)
         self._average = cloth.step_fine
         self._rest = self._shape(template, rest, cloth, arm, along, look, rng)
-        chin = template.landmark_barycentric[_CHIN] @ rest[template.faces[template.landmark_face[_CHIN]]]
+        chin = template.landmark_barycentric[CHIN] @ rest[template.faces[template.landmark_face[CHIN]]]
         # Measured on the person, not on the mean template: what is straight there is straight in the picture.
         self.cuts = garment_fields(self._rest, arm, along, chin, look)
         body_along = arm_coordinate(template, template.vertices)

@@ -276,6 +276,8 @@ def _shade(
             w1, w2 = barycentric[y, x, 0], barycentric[y, x, 1]
             for k in range(_N_ATTRIBUTES):
                 s[k] = (1 - w1 - w2) * packed[a, k] + w1 * packed[b, k] + w2 * packed[c, k]
+            for k in range(_LIGHT, _LIGHT + 4):  # rounding may leave 0..1, and a power of -1e-9 is no number
+                s[k] = min(np.float32(1.0), max(np.float32(0.0), s[k]))
             _normalise(s, _NORMAL)
             for k in range(3):
                 view[k] = viewpoint[k] - s[_POSITION + k]

@@ -6,19 +6,17 @@ landmarks and not constants of one mesh. All colours are linear albedo.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from reference_model.body.template import BodyTemplate
+from reference_model.corpus.head_chart import CHIN, HeadChart, landmark_positions, noise
 from reference_model.corpus.mesh_shade import SkinChart
 
-__all__ = ["SkinLook", "hairline", "landmark_positions", "linear", "paint_body", "paint_head", "smoothstep"]
+__all__ = ["SkinLook", "hairline", "linear", "paint_body", "paint_head", "smoothstep"]
 
-_WIDTH, _HEIGHT = 1280, 640  # texels; about 0.45 mm and 0.5 mm
-_RADIUS = 0.09  # metres: turns azimuth into metres near the face
 _MELANIN = (
     (0.0, (243, 209, 190)),
     (0.2, (232, 187, 160)),
@@ -26,7 +24,7 @@ _MELANIN = (
     (0.6, (166, 115, 86)),
     (0.8, (112, 74, 55)),
     (1.0, (70, 46, 36)),
-)  # sRGB of skin at keys of the melanin scale, made_people trial
+)  # sRGB of skin at keys of the melanin scale
 
 # points of the mediapipe face mesh, the person's right side and its mirror image
 _BROWS = ((46, 53, 52, 65, 55), (276, 283, 282, 295, 285))  # lower edge from the temple inwards
@@ -35,7 +33,7 @@ _OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269,
 _INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 _UPPER_LIDS = ((33, 246, 161, 160, 159, 158, 157, 173, 133), (263, 466, 388, 387, 386, 385, 384, 398, 362))
 _LOWER_LIDS = ((33, 7, 163, 144, 145, 153, 154, 155, 133), (263, 249, 390, 373, 374, 380, 381, 382, 362))
-_CHEEKS, _NOSE_TIP, _CHIN, _FOREHEAD = (50, 280), 4, 152, 10
+_CHEEKS, _NOSE_TIP, _FOREHEAD = (50, 280), 4, 10
 _NOSE_WINGS, _UNDER_EYES = (129, 358), (230, 450)
 _JAW = ((172, 136, 150, 149, 176, 148, 152), (397, 365, 379, 378, 400, 377, 152))
 
@@ -83,14 +81,6 @@ def skin_albedo(look: SkinLook) -> np.ndarray:
     return base * np.array([1.03, 0.97 + 0.06 * look.undertone, 0.95 - 0.12 * look.undertone], np.float32)
 
 
-def landmark_positions(template: BodyTemplate) -> np.ndarray:
-    """The face-mesh points on the mean template, [468, 3] metres; NaN where a point has no place."""
-    corners = template.vertices[template.faces[template.landmark_face]]  # [468, 3, 3]
-    points = (corners * template.landmark_barycentric[..., None]).sum(1)
-    points[template.landmark_face < 0] = np.nan
-    return points
-
-
 def hairline(points: np.ndarray, template: BodyTemplate, recession: float = 0.0) -> np.ndarray:
     """How far inside the hairy scalp points of the mean template are.
 
@@ -113,72 +103,6 @@ def hairline(points: np.ndarray, template: BodyTemplate, recession: float = 0.0)
     return (elevation - np.interp(azimuth, azimuths, line)) * 0.0017
 
 
-class _HeadChart:
-    """Coordinates of the chart's texels and distances to landmarks in them."""
-
-    def __init__(self, template: BodyTemplate) -> None:
-        self.points = landmark_positions(template)
-        head = template.vertices[template.region_vertices("head")]
-        self.axis_y = float(np.nanmean(self.points[[127, 356], 1]))  # in front of the ears
-        self.bottom = float(self.points[_CHIN, 2] - 0.035)
-        self.top = float(head[:, 2].max() + 0.005)
-        column = (np.arange(_WIDTH) + 0.5) / _WIDTH - 0.5
-        row = (np.arange(_HEIGHT) + 0.5) / _HEIGHT
-        self.x, self.z = np.meshgrid(
-            (column * 2 * np.pi * _RADIUS).astype(np.float32),
-            (self.top - row * (self.top - self.bottom)).astype(np.float32),
-        )  # [H, W] metres; x > 0 on the person's left
-        self.front = smoothstep(0.165, 0.13, np.abs(self.x))
-
-    def place(self, points: np.ndarray) -> np.ndarray:
-        """Chart coordinates of canonical points, [..., 2] metres."""
-        azimuth = np.arctan2(points[..., 0], -(points[..., 1] - self.axis_y))
-        return np.stack([azimuth * _RADIUS, points[..., 2]], -1)
-
-    def landmarks(self, indices: tuple[int, ...]) -> np.ndarray:
-        """Chart coordinates of face-mesh points, [N, 2] metres."""
-        placed = self.place(self.points[list(indices)])
-        return placed[np.isfinite(placed).all(-1)]
-
-    def spot(self, indices: tuple[int, ...], width: float, height: float, drop: float = 0.0) -> np.ndarray:
-        """Sum of Gaussian spots at the landmarks, lowered by `drop` metres, [H, W]."""
-        return sum(
-            np.exp(-(((self.x - x) / width) ** 2) - ((self.z - z + drop) / height) ** 2)
-            for x, z in self.landmarks(indices)
-        )  # type: ignore[return-value]
-
-    def along(self, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Distance to a polyline [N, 2] in metres and the place along it in 0..1, each [H, W]."""
-        best = np.full(self.x.shape, 1e3, np.float32)
-        where = np.zeros(self.x.shape, np.float32)
-        n_segments = len(line) - 1
-        for i, (start, end) in enumerate(itertools.pairwise(line)):
-            step = end - start
-            t = ((self.x - start[0]) * step[0] + (self.z - start[1]) * step[1]) / (step @ step + 1e-12)
-            t = np.clip(t, 0, 1)
-            distance = np.hypot(self.x - start[0] - t * step[0], self.z - start[1] - t * step[1])
-            nearer = distance < best
-            best = np.where(nearer, distance, best)
-            where = np.where(nearer, (i + t) / n_segments, where)
-        return best, where
-
-    def inside(self, outline: np.ndarray, blur: float) -> np.ndarray:
-        """1 inside a closed polygon [N, 2], blurred by `blur` texels, [H, W]."""
-        column = (outline[:, 0] / (2 * np.pi * _RADIUS) + 0.5) * _WIDTH - 0.5
-        row = (self.top - outline[:, 1]) / (self.top - self.bottom) * _HEIGHT - 0.5
-        mask = np.zeros(self.x.shape, np.uint8)
-        pixels = np.round(np.stack([column, row], -1) * 16).astype(np.int32)
-        cv2.fillPoly(mask, [pixels], 255, lineType=cv2.LINE_AA, shift=4)
-        return cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), blur)
-
-
-def _noise(rng: np.random.Generator, cell: float, stretch: float = 1.0) -> np.ndarray:
-    """Smooth unit noise on the chart with cells of `cell` texels, `stretch` times as tall, [H, W]."""
-    rows, columns = int(_HEIGHT / (cell * stretch)) + 2, int(_WIDTH / cell) + 2
-    grid = rng.standard_normal((rows, columns)).astype(np.float32)
-    return cv2.resize(grid, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_CUBIC)
-
-
 def _tint(albedo: np.ndarray, share: np.ndarray, colour: np.ndarray) -> np.ndarray:
     """Blend [H, W, 3] towards a colour [3] or [H, W, 3] by share [H, W]."""
     weight = np.clip(share, 0, 1)[..., None]
@@ -196,17 +120,17 @@ def paint_head(template: BodyTemplate, look: SkinLook, rng: np.random.Generator)
     Returns:
         The chart; its RGB are factors of the plain skin's albedo.
     """
-    chart = _HeadChart(template)
+    chart = HeadChart(template)
     base = skin_albedo(look)
-    coarse, middle, fine = _noise(rng, 90), _noise(rng, 18), _noise(rng, 3)
+    coarse, middle, fine = noise(rng, 90), noise(rng, 18), noise(rng, 3)
     blood = (
         0.9 * chart.spot(_CHEEKS, 0.022, 0.018) + 0.8 * chart.spot((_NOSE_TIP,), 0.013, 0.011)
-        + 0.3 * chart.spot(_NOSE_WINGS, 0.008, 0.008) + 0.3 * chart.spot((_CHIN,), 0.02, 0.012, -0.015)
+        + 0.3 * chart.spot(_NOSE_WINGS, 0.008, 0.008) + 0.3 * chart.spot((CHIN,), 0.02, 0.012, -0.015)
         + 0.10 * coarse + 0.06 * middle
     ) * look.blush * (1 - 0.55 * look.melanin)  # fmt: skip
     albedo = base * np.stack([1 - 0.03 * blood, 1 - 0.22 * blood, 1 - 0.20 * blood], -1)
     tired = 0.30 * chart.spot(_UNDER_EYES, 0.016, 0.006, 0.001)
-    spots = np.clip(_noise(rng, 4) - 1.3, 0, 1) * look.freckles * (
+    spots = np.clip(noise(rng, 4) - 1.3, 0, 1) * look.freckles * (
         chart.spot(_CHEEKS, 0.035, 0.022) + 0.7 * chart.spot((_NOSE_TIP,), 0.02, 0.02)
     )  # fmt: skip
     dark = np.clip(1 - 0.02 * coarse - 0.02 * fine - 0.9 * spots - 0.35 * tired, 0.2, 1.2)
@@ -214,8 +138,8 @@ def paint_head(template: BodyTemplate, look: SkinLook, rng: np.random.Generator)
     gloss = 0.75 + 0.25 * chart.spot((_NOSE_TIP, _FOREHEAD), 0.02, 0.04) + 0.05 * middle
     lips = chart.inside(chart.landmarks(_OUTER_LIPS), 1.3)
     albedo = _paint_stubble(albedo, chart, look, lips, fine, base)
-    albedo = _paint_lips(albedo, chart, look, lips, _noise(rng, 3, 5.0))
-    albedo = _paint_brows(albedo, chart, look, _noise(rng, 2.5, 4.0))
+    albedo = _paint_lips(albedo, chart, look, lips, noise(rng, 3, 5.0))
+    albedo = _paint_brows(albedo, chart, look, noise(rng, 2.5, 4.0))
     albedo = _paint_lashes(albedo, chart, look)
     factor = np.clip(albedo, 0.002, 0.95) / base
     fade = smoothstep(chart.bottom, chart.bottom + 0.02, chart.z)[..., None]
@@ -226,7 +150,7 @@ def paint_head(template: BodyTemplate, look: SkinLook, rng: np.random.Generator)
 
 def _paint_stubble(
     albedo: np.ndarray,
-    chart: _HeadChart,
+    chart: HeadChart,
     look: SkinLook,
     lips: np.ndarray,
     fine: np.ndarray,
@@ -250,7 +174,7 @@ def _paint_stubble(
 
 
 def _paint_lips(
-    albedo: np.ndarray, chart: _HeadChart, look: SkinLook, lips: np.ndarray, creases: np.ndarray
+    albedo: np.ndarray, chart: HeadChart, look: SkinLook, lips: np.ndarray, creases: np.ndarray
 ) -> np.ndarray:
     red = albedo * np.array([0.92, 0.58, 0.58], np.float32) * (1 - 0.12 * look.melanin)
     red = red * (1 - look.lipstick) + look.lipstick * linear(look.lip_colour)
@@ -260,7 +184,7 @@ def _paint_lips(
     return albedo * (1 - 0.35 * np.exp(-((seam / 0.0012) ** 2)) * lips)[..., None]
 
 
-def _paint_brows(albedo: np.ndarray, chart: _HeadChart, look: SkinLook, streaks: np.ndarray) -> np.ndarray:
+def _paint_brows(albedo: np.ndarray, chart: HeadChart, look: SkinLook, streaks: np.ndarray) -> np.ndarray:
     for lower, upper in zip(_BROWS, _BROWS_UPPER, strict=True):
         line = 0.4 * chart.landmarks(lower) + 0.6 * chart.landmarks(upper)
         line[-1, 1] += 0.0007  # the inner end of the landmarks dips, which looks like anger
@@ -281,7 +205,7 @@ def _rounded(line: np.ndarray) -> np.ndarray:
     return line
 
 
-def _paint_lashes(albedo: np.ndarray, chart: _HeadChart, look: SkinLook) -> np.ndarray:
+def _paint_lashes(albedo: np.ndarray, chart: HeadChart, look: SkinLook) -> np.ndarray:
     for rows, strength, width in ((_UPPER_LIDS, 1.0, 0.0013), (_LOWER_LIDS, 0.45, 0.0009)):
         for lid in rows:
             distance, where = chart.along(chart.landmarks(lid))

@@ -1,0 +1,1 @@
+"""Metrics as data: `catalogue` lists them, each is a pure function of observations."""

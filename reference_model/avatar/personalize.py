@@ -1,0 +1,276 @@
+"""One photograph to an avatar."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import cv2
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from media.errors import AvatarBenchError
+from media.landmarks import PersonLandmarks, detect_person
+from media.matte import refine_matte
+from reference_model.avatar.colors import PointSet, photo_colors
+from reference_model.avatar.io import Avatar
+from reference_model.avatar.optimise import Canvas, View, crop_view, optimise
+from reference_model.avatar.sampling import SurfacePoints, carve, sample_surface, sample_uncovered
+from reference_model.avatar.supervision import Supervision, body_parts, supervise
+from reference_model.body.mesh import RasterizedMesh, rasterize_mesh, triangle_frames
+from reference_model.body.skinning import BodyState, TemplateTensors, pose, rest_vertices
+from reference_model.body.template import BodyTemplate, load_template
+from reference_model.photo.fitting import Fit, fit_body
+from reference_model.photo.layers import extend_foreground, paint_out
+from reference_model.photo.silhouette import silhouette_offsets
+from reference_model.render.camera import Camera
+
+__all__ = ["STAGES", "Progress", "create_avatar"]
+
+Progress = Callable[[str, float], None]
+"""Called with the name of the running stage and its finished fraction, 0 to 1."""
+
+STAGES = ("landmarks", "matte", "fit", "silhouette", "gaussians", "optimise", "finish")
+
+_N_GAUSSIANS = 28_000
+_WORK_SIZE = 1280  # px, longer side; larger photographs are reduced first
+_UNCOVERED_STEP = 0.0045  # of the longer side: distance of the points of loose hair and cloth
+_ITERATIONS = 300
+_BODY_PIXELS, _DETAIL_PIXELS = 512 * 400, 256 * 256
+
+
+def create_avatar(
+    image: np.ndarray, *, seed: int = 0, progress: Progress | None = None, n_gaussians: int = _N_GAUSSIANS
+) -> Avatar:
+    """Make an avatar from one photograph of a person.
+
+    The result depends on the picture, the seed and the package's version alone, not on the number of threads.
+
+    Args:
+        image: `[H, W, 3]` uint8 sRGB with a face in it; the largest person counts.
+        seed: Seed of sampling and optimisation.
+        progress: Told of each stage in `STAGES`.
+        n_gaussians: Gaussians on the body; hair and cloth that stand off it add some hundred.
+
+    Raises:
+        AvatarBenchError: E102 nobody there, E103 no face, E104 picture too small.
+    """
+    report = progress or (lambda stage, fraction: None)
+    photo = _work_copy(image)
+    with _one_thread():
+        report("landmarks", 0.0)
+        landmarks = detect_person(photo)
+        report("matte", 0.0)
+        alpha = refine_matte(photo, landmarks.mask)
+        if alpha.max() < 0.5:
+            raise AvatarBenchError(
+                "E102", "The person cannot be told from the background.", fix="Use a clearer photograph."
+            )
+        report("fit", 0.0)
+        fit = fit_body(landmarks, (photo.shape[1], photo.shape[0]), alpha)
+        report("silhouette", 0.0)
+        offsets, overlap = silhouette_offsets(fit.state, fit.camera, alpha)
+        state = fit.state.replace(offsets=offsets)
+        report("gaussians", 0.0)
+        builder = _Builder(state, fit.camera, photo, alpha, seed)
+        points = builder.sample(n_gaussians)
+        canvas = builder.canvas(points)
+        report("optimise", 0.0)
+        views, schedule = _views(fit.camera, builder.colors, alpha, landmarks)
+        generator = torch.Generator().manual_seed(seed)
+        gaussians = optimise(canvas, views, schedule, generator, lambda done: report("optimise", done))
+        report("finish", 0.0)
+        avatar = Avatar(
+            gaussians=gaussians,
+            triangle=torch.as_tensor(points.triangle, dtype=torch.int32),
+            barycentric=torch.as_tensor(points.barycentric, dtype=torch.float32),
+            region=torch.as_tensor(builder.template.region[points.triangle]),
+            two_sided=torch.as_tensor(points.two_sided),
+            state=state,
+            camera=fit.camera,
+            background=paint_out(photo, alpha),
+            meta=_meta(image, photo, seed, landmarks, fit, overlap),
+        )
+        report("finish", 1.0)
+    return avatar
+
+
+class _Builder:
+    """The fitted body as the photograph's camera sees it, and the Gaussians that are put on it."""
+
+    def __init__(
+        self, state: BodyState, camera: Camera, photo: np.ndarray, alpha: np.ndarray, seed: int
+    ) -> None:
+        self.template: BodyTemplate = load_template()
+        self.tensors = TemplateTensors(self.template)
+        self.faces = torch.tensor(self.template.faces, dtype=torch.long)
+        self.state, self.camera, self.alpha = state, camera, alpha
+        self.vertices: Tensor = pose(self.tensors, state).vertices  # [V, 3]
+        self.raster: RasterizedMesh = self._raster()
+        self.colors = extend_foreground(photo, alpha)
+        self._rng = np.random.default_rng(seed)
+
+    def sample(self, n_gaussians: int) -> SurfacePoints:
+        """Points on the body, and where the matte goes beyond it."""
+        step = max(2, round(_UNCOVERED_STEP * max(self.camera.width, self.camera.height)))
+        surface = sample_surface(self.template, self.tensors, self.state, self.camera, n_gaussians, self._rng)
+        loose = sample_uncovered(self.template, self.vertices, self.camera, self.raster, self.alpha, step)
+        surface = carve(self.template, surface, self._feet(surface), self.camera, self.alpha)
+        return SurfacePoints.joined([surface, loose])
+
+    def canvas(self, points: SurfacePoints) -> Canvas:
+        """Coloured Gaussians, ready to be optimised."""
+        foot = self._feet(points)
+        frames = triangle_frames(self.vertices, self.faces)[torch.as_tensor(points.triangle)]  # [N, 3, 3]
+        lift = torch.as_tensor(points.lift, dtype=torch.float32)
+        loose = lift.norm(dim=-1) > 0
+        slender = self.template.region_faces("hand_left", "hand_right", "foot_left", "foot_right")
+        supervision = supervise(
+            foot + lift,
+            frames[..., 2],
+            loose.numpy(),
+            slender[points.triangle],
+            self.camera,
+            self.raster,
+            self.alpha,
+        )
+        colors, given = photo_colors(
+            self.template, self._point_set(points, loose.numpy()), supervision, self.colors
+        )
+        inside_mouth = self.template.region_faces("mouth_cavity", "tongue", "teeth_upper", "teeth_lower")
+        trainable = supervision.seen & ~inside_mouth[points.triangle]
+        return Canvas(
+            foot=foot,
+            frames=frames,
+            offsets=(frames.transpose(1, 2) @ lift[..., None]).squeeze(-1),
+            spacing=torch.as_tensor(points.spacing, dtype=torch.float32),
+            colors=torch.as_tensor(colors, dtype=torch.float32),
+            two_sided=torch.as_tensor(points.two_sided),
+            loose=loose,
+            trainable=torch.as_tensor(trainable),
+            doubtful=torch.as_tensor(_doubtful(supervision, given, loose.numpy())),
+        )
+
+    def _feet(self, points: SurfacePoints) -> Tensor:
+        """Foot points on the posed mesh, `[N, 3]`."""
+        corners = self.faces[torch.as_tensor(points.triangle)]  # [N, 3]
+        barycentric = torch.as_tensor(points.barycentric, dtype=torch.float32)[..., None]
+        return (self.vertices[corners] * barycentric).sum(1)
+
+    def _point_set(self, points: SurfacePoints, loose: np.ndarray) -> PointSet:
+        corners = self.template.faces[points.triangle]
+        shaped = self.state.replace(
+            actions=torch.zeros_like(self.state.actions), offsets=torch.zeros_like(self.state.offsets)
+        )
+        blink = shaped.actions.clone()
+        blink[[self.template.action("eyeBlinkLeft"), self.template.action("eyeBlinkRight")]] = 1.0
+
+        def at_points(vertices: Tensor) -> np.ndarray:
+            return (vertices.double().numpy()[corners] * points.barycentric[..., None]).sum(1)
+
+        heaviest = corners[np.arange(len(corners)), points.barycentric.argmax(1)]
+        return PointSet(
+            triangle=points.triangle,
+            barycentric=points.barycentric,
+            rest=at_points(rest_vertices(self.tensors, shaped)),
+            closed=at_points(rest_vertices(self.tensors, shaped.replace(actions=blink))),
+            part=body_parts(self.template)[heaviest],
+            two_sided=loose,
+        )
+
+    def _raster(self) -> RasterizedMesh:
+        pixels, depth = self.camera.project(self.vertices)
+        projected = torch.cat([pixels, depth[:, None]], dim=1).numpy()
+        return rasterize_mesh(projected, self.template.faces, self.camera.width, self.camera.height)
+
+
+def _doubtful(supervision: Supervision, given: np.ndarray, loose: np.ndarray) -> np.ndarray:
+    return supervision.seen & ~given & ~loose
+
+
+def _views(
+    camera: Camera, colors: np.ndarray, alpha: np.ndarray, landmarks: PersonLandmarks
+) -> tuple[list[View], list[int]]:
+    """The whole person, the head and each hand, and which of them each iteration looks at."""
+    rows, columns = np.nonzero(alpha > 0.05)
+    margin = 0.02 * max(camera.width, camera.height)
+    person = (
+        columns.min() - margin,
+        rows.min() - margin,
+        columns.max() + margin,
+        rows.max() + margin,
+    )
+    views = [crop_view(camera, colors, alpha, person, _BODY_PIXELS)]
+    details = []
+    if landmarks.face is not None:
+        details.append((np.asarray(landmarks.face)[:, :2], 0.45))
+    details += [(np.asarray(hand.points)[:, :2], 0.25) for hand in landmarks.hands.values()]
+    for points, border in details:
+        low, high = points.min(0), points.max(0)
+        low, high = low - border * (high - low), high + border * (high - low)
+        if (np.minimum(high, [camera.width, camera.height]) - np.maximum(low, 0) < 24).any():
+            continue
+        views.append(crop_view(camera, colors, alpha, (*low, *high), _DETAIL_PIXELS))
+    # The whole first; later every second look goes to a detail, the head twice as often as a hand.
+    details_in_turn = [1, *range(2, len(views)), 1] if len(views) > 1 else [0]
+    schedule = []
+    for iteration in range(_ITERATIONS):
+        detail = iteration > _ITERATIONS // 4 and iteration % 2
+        schedule.append(details_in_turn[(iteration // 2) % len(details_in_turn)] if detail else 0)
+    return views, schedule
+
+
+def _meta(
+    image: np.ndarray,
+    photo: np.ndarray,
+    seed: int,
+    landmarks: PersonLandmarks,
+    fit: Fit,
+    overlap: float,
+) -> dict[str, Any]:
+    notes = []
+    if landmarks.n_people > 1:
+        notes.append("N105")
+    if not landmarks.hands:
+        notes.append("N106")
+    return {
+        "seed": seed,
+        "package_version": version("avatarbench"),
+        "source_sha256": hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest(),
+        "photo_size": [int(image.shape[1]), int(image.shape[0])],
+        "work_size": [int(photo.shape[1]), int(photo.shape[0])],
+        "fit_error_px": {name: round(value, 3) for name, value in fit.error_px.items()},
+        "silhouette_iou": round(overlap, 4),
+        "notes": notes,
+    }
+
+
+def _work_copy(image: np.ndarray) -> np.ndarray:
+    scale = _WORK_SIZE / max(image.shape[:2])
+    if scale >= 1:
+        return np.ascontiguousarray(image)
+    size = (math.ceil(image.shape[1] * scale), math.ceil(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run torch and numba on one thread each.
+
+    The sums of torch depend on its number of threads, and the result must not. The threads of numba wait by
+    spinning, which beside any other load on two cores costs ten times what the second one saves.
+    """
+    torch_before, numba_before = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(torch_before)
+        numba.set_num_threads(numba_before)

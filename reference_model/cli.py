@@ -1,0 +1,231 @@
+"""The `avatar` program: a photograph to an avatar, an avatar and speech to a video."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from media.errors import AvatarBenchError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from reference_model.animate import Background, Frame
+
+__all__ = ["app", "main", "parse_background", "parse_size"]
+
+EXIT_BAD_INPUT = 3
+_MAX_SIDE = 4096
+
+app = typer.Typer(
+    name="avatar",
+    help="Make a talking avatar of one photograph. Start with: avatar create photo.jpg -o person.avatar",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+_AvatarFile = Annotated[
+    Path, typer.Argument(metavar="PERSON.AVATAR", help="An avatar made by avatar create.")
+]
+
+
+@app.command()
+def create(
+    photo: Annotated[Path, typer.Argument(help="A photograph of a person, half or full body.")],
+    output: Annotated[Path, typer.Option("--out", "-o", help="The .avatar file to write.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
+) -> None:
+    """Make an avatar of a photograph (about a minute)."""
+    _check_output(output, ".avatar")
+    from media.image import load_image
+
+    image = load_image(photo)
+    from reference_model.avatar.io import save_avatar
+    from reference_model.avatar.personalize import STAGES, create_avatar
+
+    with _bar("create", len(STAGES)) as advance:
+        avatar = create_avatar(
+            image,
+            seed=seed,
+            progress=lambda stage, fraction: advance(stage, STAGES.index(stage) + fraction),
+        )
+    save_avatar(output, avatar)
+    out.print(
+        f"{output}: {len(avatar):,} Gaussians. Let it speak: avatar drive {output} speech.wav -o talk.mp4"
+    )
+
+
+@app.command()
+def drive(
+    avatar_file: _AvatarFile,
+    speech: Annotated[Path, typer.Argument(help="Speech: any sound file, or a video with sound.")],
+    output: Annotated[Path, typer.Option("--out", "-o", help="Video: .mp4; .mov or .webm if transparent.")],
+    size: Annotated[
+        str | None, typer.Option(help="Width x height, for example 384x512; default: the photo's.")
+    ] = None,
+    yaw: Annotated[float, typer.Option(help="Walk around the person, degrees.")] = 0.0,
+    background: Annotated[
+        str, typer.Option(help="photo, transparent, or a colour such as #20c040.")
+    ] = "photo",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the performance: blinks, gaze, gestures.")] = 0,
+) -> None:
+    """Let an avatar speak."""
+    behind = parse_background(background)
+    suffixes = (".mov", ".webm") if behind == "transparent" else (".mp4", ".mov")
+    _check_output(output, *suffixes)
+    wanted = None if size is None else parse_size(size)
+    if not -90 <= yaw <= 90:
+        raise AvatarBenchError(
+            "E504", "the avatar has no back", where="--yaw", expected="-90 to 90", got=f"{yaw:g}"
+        )
+    from media.audio import load_audio
+    from media.video import write_video
+
+    samples = load_audio(speech)
+    from reference_model.animate import FPS, SAMPLES_PER_FRAME, Animator
+    from reference_model.avatar.io import load_avatar
+
+    animator = Animator(load_avatar(avatar_file))
+    photo = animator.avatar.camera
+    camera = animator.camera(wanted or (photo.width - photo.width % 2, photo.height - photo.height % 2), yaw)
+    n_frames = -(-len(samples) // SAMPLES_PER_FRAME)
+    with _bar("drive", n_frames) as advance:
+        frames = animator.frames(samples, seed=seed, camera=camera, background=behind, n_frames=n_frames)
+        write_video(output, _pictures(frames, behind == "transparent", advance), FPS, audio=samples)
+    out.print(f"{output}: {n_frames} frames of {camera.width}x{camera.height} at {FPS} a second")
+
+
+@app.command()
+def export(
+    avatar_file: _AvatarFile,
+    output: Annotated[Path, typer.Option("--out", "-o", help="The .ply file to write.")],
+) -> None:
+    """Write the Gaussians as a .ply that viewers of Gaussian splats read."""
+    _check_output(output, ".ply")
+    from reference_model.avatar.io import load_avatar
+    from reference_model.avatar.ply import write_ply
+
+    avatar = load_avatar(avatar_file)
+    write_ply(output, avatar.gaussians)
+    out.print(f"{output}: {len(avatar):,} Gaussians")
+
+
+@app.command()
+def inspect(avatar_file: _AvatarFile) -> None:
+    """Show what an avatar is made of."""
+    from reference_model.avatar.io import load_avatar
+    from reference_model.body.template import REGIONS
+
+    avatar = load_avatar(avatar_file)
+    table = Table(title=str(avatar_file), title_justify="left", show_header=False)
+    table.add_row("file", f"{avatar_file.stat().st_size / 1e6:.2f} MB")
+    table.add_row("Gaussians", f"{len(avatar):,}")
+    counts = avatar.region.bincount(minlength=len(REGIONS)).tolist()
+    regions = sorted(zip(REGIONS, counts, strict=False), key=lambda pair: -pair[1])
+    table.add_row("by region", ", ".join(f"{name} {count:,}" for name, count in regions if count))
+    camera = avatar.camera
+    table.add_row("photograph", f"{camera.width}x{camera.height}, focal length {camera.focal:.0f} px")
+    for name, value in sorted(avatar.meta.items()):
+        table.add_row(name, str(value))
+    out.print(table)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`384x512` as width and height in px, both even; E504 otherwise."""
+    match = re.fullmatch(r"(\d+)[x×](\d+)", text.strip())
+    width, height = (int(match[1]), int(match[2])) if match else (0, 0)
+    if width % 2 or height % 2 or not (16 <= width <= _MAX_SIDE and 16 <= height <= _MAX_SIDE):
+        raise AvatarBenchError(
+            "E504",
+            f"'{text}' is not a size",
+            where="--size",
+            expected=f"two even numbers of 16 to {_MAX_SIDE}, width first",
+            fix="for example --size 384x512",
+        )
+    return width, height
+
+
+def parse_background(text: str) -> Background:
+    """`photo`, `transparent` or `#rrggbb`; E504 otherwise."""
+    if text == "photo" or text == "transparent":
+        return text
+    if re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+    raise AvatarBenchError(
+        "E504",
+        f"'{text}' is not a background",
+        where="--background",
+        expected="photo, transparent or #rrggbb",
+        fix="quote a colour: --background '#20c040'",
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; returns the exit code: 0 ok, 2 usage, 3 bad input or environment."""
+    try:
+        app(args=list(arguments) if arguments is not None else None, prog_name="avatar")
+    except AvatarBenchError as error:
+        err.print(str(error), style="red", markup=False, soft_wrap=True)
+        return EXIT_BAD_INPUT
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 0
+    return 0
+
+
+def _check_output(path: Path, *suffixes: str) -> None:
+    """Refuse an output that cannot be written before minutes of work are spent on it."""
+    if path.suffix.lower() not in suffixes:
+        raise AvatarBenchError(
+            "E504",
+            "the output has the wrong file type",
+            where=path,
+            expected=" or ".join(suffixes),
+            got=path.suffix or "no suffix",
+        )
+    if not path.parent.is_dir():
+        raise AvatarBenchError(
+            "E602", "the folder of the output does not exist", where=path, fix=f"mkdir -p {path.parent}"
+        )
+
+
+def _pictures(
+    frames: Iterator[Frame], transparent: bool, advance: Callable[[str, float], None]
+) -> Iterator[np.ndarray]:
+    import numpy as np
+
+    for index, frame in enumerate(frames, start=1):
+        yield np.dstack([frame.rgb, frame.alpha]) if transparent else frame.rgb
+        advance("drive", index)
+
+
+@contextmanager
+def _bar(what: str, total: float) -> Iterator[Callable[[str, float], None]]:
+    """A progress bar on the terminal; yields `advance(stage, done)`."""
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda stage, done: bar.update(task, description=stage, completed=done)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
