@@ -32,7 +32,7 @@ _FLATNESS = 0.25  # thickness over width of a surface Gaussian
 _WIDTH = 0.85  # standard deviation over spacing
 _OPACITY, _OPACITY_LOOSE = 0.953, 0.90
 _GRADIENT_WEIGHT, _ALPHA_WEIGHT = 0.5, 0.2
-_COLOR_PRIOR, _OFFSET_PRIOR, _SCALE_PRIOR = 1.0, 0.04, 0.02
+_COLOR_PRIOR, _OFFSET_PRIOR, _SCALE_PRIOR = 0.3, 0.04, 0.02
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,11 @@ Progress = Callable[[str, float], None]
 
 STAGES = ("landmarks", "matte", "fit", "silhouette", "gaussians", "optimise", "finish")
 
-_N_GAUSSIANS = 28_000
+_N_GAUSSIANS = 30_000
 _WORK_SIZE = 1280  # px, longer side; larger photographs are reduced first
+_SLENDER = ("head", "hand_left", "hand_right", "foot_left", "foot_right")
 _UNCOVERED_STEP = 0.0045  # of the longer side: distance of the points of loose hair and cloth
-_ITERATIONS = 300
+_ITERATIONS = 400
 _BODY_PIXELS, _DETAIL_PIXELS = 512 * 400, 256 * 256
 
 
@@ -130,7 +131,7 @@ class _Builder:
         frames = triangle_frames(self.vertices, self.faces)[torch.as_tensor(points.triangle)]  # [N, 3, 3]
         lift = torch.as_tensor(points.lift, dtype=torch.float32)
         loose = lift.norm(dim=-1) > 0
-        slender = self.template.region_faces("hand_left", "hand_right", "foot_left", "foot_right")
+        slender = self.template.region_faces(*_SLENDER)
         supervision = supervise(
             foot + lift,
             frames[..., 2],

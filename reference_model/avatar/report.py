@@ -162,6 +162,7 @@ def _main(
             avatar = create_avatar(image, seed=seed)
         except AvatarBenchError as error:
             table.append(f"| {path.stem} | | {error.code} | | |")
+            typer.echo(str(error), err=True)
             continue
         seconds = time.perf_counter() - start
         report = photo_report(avatar, image)

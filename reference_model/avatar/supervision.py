@@ -35,8 +35,8 @@ __all__ = [
 _SEEN_TOLERANCE_M = 0.008  # a Gaussian this far behind the nearest surface still belongs to it
 _CLEAN_COSINE = 0.3  # surfaces more grazing than this smear in every other view
 _OCCLUSION_STEP_M = 0.015  # a jump of depth between neighbouring pixels that separates two surfaces
-_MARGIN_M = 0.006  # how near to such a jump, or to the matte's rim, a colour is doubtful (blur, misfit)
-_FINE_MARGIN_M = 0.0015  # the same on hands and feet: a wider margin would leave nothing of a finger
+_MARGIN_M = 0.005  # how near to such a jump, or to the matte's rim, a colour is doubtful (blur, misfit)
+_FINE_MARGIN_M = 0.0015  # the same on head, hands and feet, which a wider margin would eat up
 _SOLID = 0.97
 
 # Parts that rarely lend colours to one another; limb segments by the start of the dominant joint's name.
@@ -78,7 +78,7 @@ def supervise(
         means: `[N, 3]` world.
         normals: `[N, 3]` unit, outward.
         two_sided: `[N]`; such Gaussians lie off the mesh and are seen where they project on to the matte.
-        slender: `[N]`; points of hands and feet.
+        slender: `[N]`; points of the head, hands and feet.
         camera: Camera of the whole photograph.
         raster: The mesh as this camera sees it.
         alpha: Matte `[H, W]`.

@@ -48,6 +48,12 @@ _PAUSE_S = (0.15, 1.2)
 """Some pauses are long enough for the mouth to go to rest."""
 
 
+PERFORMER = Style(head_amplitude=0.65, lip_articulation=1.4)
+"""Whom the networks learn from; one style, because they are not told any. Beside the two real talkers at hand the
+median performer hardly opens the lips (95th percentile of the gap 0.09 of the eye distance, theirs 0.23 and 0.31)
+and turns the head further than an avatar of one photo can be seen from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Take:
     """One voice speaking some sentences, and the performance."""
@@ -85,7 +91,7 @@ def draw_takes(synthesizer: SpeechSynthesizer, hours: float, seed: int) -> Itera
         take_seed = rng.getrandbits(32)
         innovations = sample_innovations(round(utterance.duration * FPS), take_seed)
         # One style for all: the network is not told the style and could only learn its mean.
-        style = Style()
+        style = PERFORMER
         motion = animate(utterance, innovations, style, np.random.default_rng(take_seed))
         remaining_s -= utterance.duration
         yield Take(utterance, motion, innovations, style, held_out)

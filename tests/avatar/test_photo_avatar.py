@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ from reference_model.avatar.supervision import Supervision, body_parts, supervis
 from reference_model.body.mesh import RasterizedMesh, rasterize_mesh, triangle_areas, triangle_frames
 from reference_model.body.skinning import BodyState, TemplateTensors, pose
 from reference_model.body.template import REGIONS, load_template
+from reference_model.photo import fitting
 from reference_model.render import render
 from reference_model.render.camera import Camera
 
@@ -210,7 +212,9 @@ def small_photo(shared_data: Path) -> np.ndarray:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(personalize, "_ITERATIONS", 40)
+    monkeypatch.setattr(personalize, "_ITERATIONS", 30)
+    shorter = tuple(dataclasses.replace(s, iterations=s.iterations // 3) for s in fitting._STAGES)
+    monkeypatch.setattr(fitting, "_STAGES", shorter)
 
 
 def picture(avatar: Avatar, camera: Camera) -> torch.Tensor:

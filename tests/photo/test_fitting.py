@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import KnownPerson
 from scipy.spatial.transform import Rotation
 
 from reference_model.body.skinning import TemplateTensors, pose
@@ -11,6 +10,7 @@ from reference_model.body.template import load_template
 from reference_model.photo.evidence import collect_evidence
 from reference_model.photo.fitting import Fit, fit_body
 from reference_model.photo.initial_pose import initial_rotations
+from tests.photo.known_person import KnownPerson
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from conftest import KnownPerson
 
 from reference_model.body.mesh import rasterize_mesh
 from reference_model.body.skinning import TemplateTensors, pose
 from reference_model.body.template import load_template
 from reference_model.photo.silhouette import offsets_to_rest, silhouette_offsets
+from tests.photo.known_person import KnownPerson
 
 
 def test_posing_the_offsets_gives_the_displaced_mesh(known_person: KnownPerson) -> None:
