@@ -169,7 +169,9 @@ def _joint_stiffness(template: BodyTemplate, landmarks: PersonLandmarks) -> Tens
             return _UNSEEN_LEG_STIFFNESS
         if name.endswith(unseen_hands) and name.startswith(_HAND):
             return _UNSEEN_HAND_STIFFNESS
-        return next((value for start, value in _JOINT_STIFFNESS if name.startswith(start)), _DEFAULT_STIFFNESS)
+        return next(
+            (value for start, value in _JOINT_STIFFNESS if name.startswith(start)), _DEFAULT_STIFFNESS
+        )
 
     return torch.tensor([stiffness(name) for name in template.joint_names])[:, None]
 
