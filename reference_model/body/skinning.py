@@ -90,7 +90,8 @@ class TemplateTensors:
         keep = slice(None) if vertex_subset is None else np.asarray(vertex_subset)
 
         def put(array: np.ndarray) -> Tensor:
-            return torch.tensor(array, device=device)  # copies: the template's arrays are read-only
+            # Copies, because the template's arrays are read-only; contiguous, because products would copy again.
+            return torch.tensor(np.ascontiguousarray(array), device=device)
 
         self.vertices = put(template.vertices[keep])  # [V, 3]
         self.shape_basis = put(template.shape_basis[:, keep])  # [K, V, 3]
@@ -166,7 +167,7 @@ def pose_joints(tensors: TemplateTensors, shape: Tensor, rotations: Tensor) -> t
     """
     rest = tensors.joints + _combine(shape, tensors.joint_basis)  # [..., J, 3]
     local = exp_so3(rotations)  # [..., J, 3, 3]
-    batch = torch.broadcast_shapes(rest.shape[:-2], local.shape[:-3])
+    batch = np.broadcast_shapes(rest.shape[:-2], local.shape[:-3])
     rest = rest.expand(*batch, *rest.shape[-2:])
     local = local.expand(*batch, *local.shape[-3:])
     levels = tensors.levels

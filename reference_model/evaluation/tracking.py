@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,8 @@ def pose_tracks(frames: Iterable[NDArray[np.uint8]]) -> PoseTracks:
     with Pose(static_image_mode=False, model_complexity=1) as model:
         for frame in frames:
             height, width = frame.shape[:2]
-            found = model.process(np.ascontiguousarray(frame)).pose_landmarks
+            result: Any = model.process(np.ascontiguousarray(frame))  # mediapipe has no types
+            found = result.pose_landmarks
             if found is None:
                 rows.append(np.full((33, 3), np.nan))
             else:
