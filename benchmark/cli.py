@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from media.errors import CODES, AvatarBenchError
+from media.errors import CODES, NOTES, AvatarBenchError
 
 if TYPE_CHECKING:
     from benchmark.contract import MethodSpec
@@ -192,10 +192,11 @@ def doctor(clean: Annotated[bool, typer.Option(help="Empty the cache, too.")] = 
 @app.command()
 def show(code: Annotated[str, typer.Argument(help="An error code such as E402.")]) -> None:
     """Explain an error code."""
-    meaning = CODES.get(code.upper())
+    known = CODES | NOTES
+    meaning = known.get(code.upper())
     if meaning is None:
         raise AvatarBenchError(
-            "E504", f"there is no error code '{code}'", expected=f"one of {', '.join(CODES)}"
+            "E504", f"there is no error code '{code}'", expected=f"one of {', '.join(known)}"
         )
     out.print(f"{code.upper()}: {meaning}")
 

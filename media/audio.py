@@ -123,8 +123,7 @@ def _too_long(path: str | Path, got: str) -> AvatarBenchError:
         where=path,
         expected=f"at most {MAX_DURATION_S / 60:.0f} min",
         got=got,
-        fix=f"take a part of it with --start and --duration, or cut it: "
-        f"ffmpeg -ss 0 -t {MAX_DURATION_S:.0f} -i {Path(path).name} part.wav",
+        fix=f"cut it: ffmpeg -ss 0 -t {MAX_DURATION_S:.0f} -i {Path(path).name} part.wav",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["CODES", "AvatarBenchError"]
+__all__ = ["CODES", "NOTES", "AvatarBenchError"]
 
 CODES: dict[str, str] = {
     "E101": "the file is not an image that can be read",
@@ -31,6 +31,12 @@ CODES: dict[str, str] = {
     "E603": "an optional package is missing",
 }
 """Every code a user can meet, with its one-line meaning. A code is never reused for another meaning."""
+
+NOTES: dict[str, str] = {
+    "N105": "several people are in the photograph; the largest was taken",
+    "N106": "not both hands are in sight; what is hidden is guessed",
+}
+"""What a user is told while the work goes on."""
 
 
 class AvatarBenchError(Exception):

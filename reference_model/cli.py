@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from media.errors import AvatarBenchError
+from media.errors import NOTES, AvatarBenchError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,12 +55,18 @@ def create(
     from reference_model.avatar.personalize import STAGES, create_avatar
 
     with _bar("create", len(STAGES)) as advance:
-        avatar = create_avatar(
-            image,
-            seed=seed,
-            progress=lambda stage, fraction: advance(stage, STAGES.index(stage) + fraction),
-        )
+        try:
+            avatar = create_avatar(
+                image,
+                seed=seed,
+                progress=lambda stage, fraction: advance(stage, STAGES.index(stage) + fraction),
+            )
+        except AvatarBenchError as error:
+            error.where = error.where or str(photo)  # what looks at pixels does not know their file
+            raise
     save_avatar(output, avatar)
+    for note in avatar.meta["notes"]:
+        err.print(f"{note}: {NOTES[note]}", style="yellow")
     out.print(
         f"{output}: {len(avatar):,} Gaussians. Let it speak: avatar drive {output} speech.wav -o talk.mp4"
     )

@@ -238,7 +238,7 @@ def _meta(
     notes = []
     if landmarks.n_people > 1:
         notes.append("N105")
-    if not landmarks.hands:
+    if len(landmarks.hands) < 2:
         notes.append("N106")
     return {
         "seed": seed,
