@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -54,15 +55,15 @@ class _Animates(Protocol):
         ...
 
 
-class AvatarMethod:
+class AvatarMethod(ABC):
     """A method that makes an avatar of the reference picture and drives it by the sound.
 
     Personalisation and animation run on the CPU wherever they are.
     """
 
+    @abstractmethod
     def animator(self, avatar: Avatar) -> _Animates:
         """What drives the avatar."""
-        raise NotImplementedError
 
     def prepare(self, identity: Identity, prepared: Path) -> None:
         """Make the avatar of the person's reference picture."""
