@@ -16,6 +16,7 @@ from reference_model.training.losses import (
     LossWeights,
     joint_levers,
     joint_loss,
+    lid_loss,
     lip_gap_loss,
     point_loss,
     velocity_loss,
@@ -61,11 +62,12 @@ class PoseDrivenObjective(nn.Module):
         gap_error = geometry.lip_gap(scene, moved) - geometry.lip_gap(scene, wanted)
         joint_error = pose.rotations - batch.rotations
         both = frames[:, 1:] * frames[:, :-1]
-        point = geometry.loss_weight
+        point, lid, drop = geometry.loss_weight, geometry.upper_lid, geometry.lid_drop(wanted)
         action_error = (pose.change - batch.change).square().mean(-1)
         return {
             "points": (weights.points + weights.points_by_particles) * point_loss(error, point, frames),
             "gap": weights.gap * lip_gap_loss(gap_error, batch.closure, weights.gap_closed, frames),
+            "lids": 2 * weights.lids * lid_loss(error[:, :, lid], drop, frames),
             "velocity": weights.velocity * velocity_loss(error, point, frames),
             "joints": weights.joints * joint_loss(joint_error, self.levers, frames),
             "joint_velocity": weights.joint_velocity * joint_loss(joint_error.diff(dim=1), self.levers, both),
@@ -73,12 +75,11 @@ class PoseDrivenObjective(nn.Module):
         }
 
     @torch.no_grad()
-    def predict_gap(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Lip gap by the predicted actions and the animator's, metres, [B, T, P] each."""
+    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """How the predicted actions and the animator's move the points, metres, [B, T, n, 3] each."""
         pose, _ = self.network(batch.mel, batch.innovations, batch.expression)
         scene = self.geometry.scene(batch.shape, batch.expression)
-        gaps = [
-            self.geometry.lip_gap(scene, self.geometry.targets(scene, change).displacement)
-            for change in (pose.change, batch.change)
-        ]
-        return gaps[0], gaps[1]
+        moved, wanted = (
+            self.geometry.targets(scene, change).displacement for change in (pose.change, batch.change)
+        )
+        return moved, wanted

@@ -97,7 +97,10 @@ def main(
             chance = f"{np.quantile(shifted, 0.99):.3f}"
             table.add_row(path.stem, f"lip gap r, {clip.name}", f"{true.r:.3f}", str(true.lag_frames), chance)
         if found:
-            mean, chance = np.mean([true.r for true, _ in found]), np.mean([shifted for _, shifted in found], 0)
+            mean, chance = (
+                np.mean([true.r for true, _ in found]),
+                np.mean([shifted for _, shifted in found], 0),
+            )
             table.add_row(path.stem, "lip gap r, mean", f"{mean:.3f}", "", f"{np.quantile(chance, 0.99):.3f}")
         if closures:
             recall, false_closure = held_out_closures(animator, closures, seed)

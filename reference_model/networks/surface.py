@@ -39,7 +39,7 @@ HEAD_REGIONS = np.array([name != "body" and not name.startswith("foot") for name
 _TWIST_BOUND = {
     "lips": (0.10, 0.006),
     "face": (0.10, 0.006),
-    "eyes_lids_brows": (0.10, 0.006),
+    "eyes_lids_brows": (0.60, 0.015),  # a lid is down two frames after a blink has set in
     "hand_left": (0.25, 0.020),
     "hand_right": (0.25, 0.020),
     "body": (0.15, 0.020),

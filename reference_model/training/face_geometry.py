@@ -20,6 +20,9 @@ from reference_model.training.face_points import choose_points
 
 __all__ = ["FaceGeometry", "Scene", "Targets"]
 
+_LID_DROP_M = 0.003
+"""Points that fall further in a blink belong to the upper lid; its edge falls by 12 mm."""
+
 
 class Scene(NamedTuple):
     """A batch of people in the expression of their photos."""
@@ -66,6 +69,8 @@ class FaceGeometry(nn.Module):
     """Particles that move any of the points, among all M, [m]."""
     eye_side: Tensor
     """0 and 1 on the left and right eyeball, else -1, [n]."""
+    upper_lid: Tensor
+    """Points that a blink carries down, [l]."""
     barycentric: Tensor
     blend: Tensor
     corners: Tensor
@@ -112,6 +117,9 @@ class FaceGeometry(nn.Module):
         for name, array in indices.items():
             self.register_buffer(name, torch.tensor(array.astype(np.int64)), persistent=False)
         self.register_buffer("eye_side", torch.tensor(_eye_side(bound.region)), persistent=False)
+        blink = [template.action("eyeBlinkLeft"), template.action("eyeBlinkRight")]
+        drop = -self._at_point(self.corner_action[blink].sum(0))[:, 2]
+        self.register_buffer("upper_lid", torch.where(drop > _LID_DROP_M)[0], persistent=False)
 
     def scene(self, shape: Tensor, expression: Tensor) -> Scene:
         """People of some shape in the expression of their photo.
@@ -177,6 +185,10 @@ class FaceGeometry(nn.Module):
         """
         height = self._at_point(scene.corners)[:, None, :, 2] + displacement[..., 2]  # [B, T, n]
         return height[..., self.upper_lip].amin(-1) - height[..., self.lower_lip].amax(-1)
+
+    def lid_drop(self, displacement: Tensor) -> Tensor:
+        """How far the upper lids come down on the mean, for displacements [B, T, n, 3]: metres, [B, T]."""
+        return -displacement[..., self.upper_lid, 2].mean(-1)
 
     def _at_point(self, corners: Tensor) -> Tensor:
         """[..., n, 3 corners, 3] -> [..., n, 3]."""

@@ -23,7 +23,7 @@ from media.errors import AvatarBenchError
 from reference_model.networks.weights import save_weights
 from reference_model.training.batches import Batch
 from reference_model.training.corpus_batches import CorpusBatches
-from reference_model.training.lip_report import LipReport
+from reference_model.training.face_report import FaceReport
 from reference_model.training.trainer import Trainer, TrainingOptions, evaluate
 
 __all__ = ["OBJECTIVES", "main", "make_objective"]
@@ -104,7 +104,7 @@ def _train(name: str, corpus_path: Path, out: Path, device: torch.device, option
     _log.info("wrote %s", out)
 
 
-def _run(trainer: Trainer, objective: Any, held_out: Sequence[Batch]) -> LipReport:
+def _run(trainer: Trainer, objective: Any, held_out: Sequence[Batch]) -> FaceReport:
     """Train to the end and report; returns the figures of the averaged weights."""
     started = time.perf_counter()
     for losses in trainer.run():

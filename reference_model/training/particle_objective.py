@@ -17,9 +17,11 @@ from reference_model.training.losses import (
     LossWeights,
     joint_levers,
     joint_loss,
+    lid_loss,
     lip_gap_loss,
     point_loss,
     velocity_loss,
+    weighted_mean,
 )
 
 __all__ = ["ParticleObjective"]
@@ -96,10 +98,13 @@ class ParticleObjective(nn.Module):
         joint_error = joints[..., :3] - batch.rotations
         still = torch.cat([joints[..., 3:], idle[..., 3:]], 2)
         point = geometry.loss_weight
+        lid, drop = geometry.upper_lid, geometry.lid_drop(targets.displacement)
+        lids = lid_loss(full[:, :, lid], drop, frames) + lid_loss(error[:, :, lid], drop, frames)
         losses = {
             "points": weights.points * point_loss(full, point, frames),
             "by_particles": weights.points_by_particles * point_loss(error, point, frames),
             "gap": weights.gap * lip_gap_loss(gap_error, batch.closure, weights.gap_closed, frames),
+            "lids": weights.lids * lids,
             "velocity": weights.velocity * velocity_loss(full, point, frames),
             "joints": weights.joints * joint_loss(joint_error, self.levers, frames),
             "joint_velocity": weights.joint_velocity
@@ -111,14 +116,14 @@ class ParticleObjective(nn.Module):
         return losses | self._appearance(residual, targets, batch)
 
     @torch.no_grad()
-    def predict_gap(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Lip gap of the deformed points and the animator's, metres, [B, T, P] each."""
+    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """How the points move and how the animator moves them, metres, [B, T, n, 3] each."""
         scene = self.geometry.scene(batch.shape, batch.expression)
         states, driving = self._states(batch, scene, self.moving)
         moved = self.geometry.particle_displacement(scene, states[:, :, self.n_joints :])
         moved = moved + self._residuals(scene, driving).offset
         wanted = self.geometry.targets(scene, batch.change).displacement
-        return self.geometry.lip_gap(scene, moved), self.geometry.lip_gap(scene, wanted)
+        return moved, wanted
 
     def _states(self, batch: Batch, scene: Scene, subset: Tensor) -> tuple[Tensor, Tensor]:
         """States of some particles, [B, T, m, 6], and the driving tokens with the head's zero past."""
@@ -160,9 +165,12 @@ class ParticleObjective(nn.Module):
         side = self.geometry.eye_side
         fade = shut[..., side.clamp(min=0)] * (side >= 0) * _FADED_LOGIT  # [B, T, n]
         opacity = F.smooth_l1_loss(residual.opacity_logit, fade, reduction="none")
-        opacity = opacity * (1 + 20 * (side >= 0))  # few points lie on eyeballs
+        shut_frames = batch.weight * shut.amax(
+            -1
+        )  # few, like the points on eyeballs: they have a mean of their own
+        faded = weighted_mean(opacity[..., side >= 0].mean(-1), shut_frames)
         total = frames.expand_as(scale).sum().clamp(min=1e-6)
         return {
             "stretch": weights.stretch * (scale * frames * self.geometry.loss_weight).sum() / total,
-            "opacity": weights.opacity * (opacity * frames).sum() / total,
+            "opacity": weights.opacity * (faded + weighted_mean(opacity.mean(-1), batch.weight)),
         }

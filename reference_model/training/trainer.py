@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from reference_model.training.batches import Batch
 from reference_model.training.corpus_batches import CorpusBatches
-from reference_model.training.lip_report import LipReport, lip_report
+from reference_model.training.face_geometry import FaceGeometry
+from reference_model.training.face_report import FaceCurves, FaceReport, face_report
 
 __all__ = ["Objective", "Trainer", "TrainingOptions", "evaluate"]
 
@@ -28,6 +29,8 @@ class Objective(Protocol):
     kind: str
     network: nn.Module
     """What is saved."""
+    geometry: FaceGeometry
+    """The points that are supervised."""
 
     def config(self) -> dict[str, int | float]:
         """Sizes, for the header of the weights file."""
@@ -37,8 +40,8 @@ class Objective(Protocol):
         """Weighted loss terms."""
         ...
 
-    def predict_gap(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Lip gap of prediction and animator, metres, [B, T, P] each."""
+    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """How prediction and animator move the points of `geometry`, metres, [B, T, n, 3] each."""
         ...
 
 
@@ -164,18 +167,20 @@ def _schedule(step: int, options: TrainingOptions) -> float:
 
 
 @torch.no_grad()
-def evaluate(objective: nn.Module, batches: Sequence[Batch]) -> LipReport:
-    """Lip figures on held-out voices and sentences, of the middle third of the mouth."""
+def evaluate(objective: Any, batches: Sequence[Batch]) -> FaceReport:
+    """Figures of an `Objective` on held-out voices and sentences; lips by the middle third of the mouth."""
     training = objective.training
     objective.eval()
     predicted, wanted, closure = [], [], []
     for batch in batches:
-        gaps = objective.predict_gap(batch)  # type: ignore[operator]
-        third = gaps[0].shape[-1] // 3
-        middle = [gap[..., third:-third].mean(-1).cpu().numpy() for gap in gaps]  # [B, T]
-        for row, length in enumerate((batch.weight > 0).sum(1).tolist()):
-            predicted.append(middle[0][row, :length])
-            wanted.append(middle[1][row, :length])
-            closure.append(batch.closure[row, :length].cpu().numpy())
+        scene = objective.geometry.scene(batch.shape, batch.expression)
+        lengths = (batch.weight > 0).sum(1).tolist()
+        for moved, curves in zip(objective.predict(batch), (predicted, wanted), strict=True):
+            gap = objective.geometry.lip_gap(scene, moved)
+            third = gap.shape[-1] // 3
+            middle = gap[..., third:-third].mean(-1).cpu().numpy()  # [B, T]
+            drop = objective.geometry.lid_drop(moved).cpu().numpy()
+            curves += [FaceCurves(middle[row, :n], drop[row, :n]) for row, n in enumerate(lengths)]
+        closure += [batch.closure[row, :n].cpu().numpy() for row, n in enumerate(lengths)]
     objective.train(training)
-    return lip_report(predicted, wanted, closure)
+    return face_report(predicted, wanted, closure)

@@ -19,9 +19,9 @@ from reference_model.networks.model import load_model
 from reference_model.networks.weights import read_metadata
 from reference_model.training.batches import Batch
 from reference_model.training.corpus_batches import CorpusBatches
+from reference_model.training.face_report import FaceCurves, face_report
 from reference_model.training.geometric import main, make_objective
-from reference_model.training.lip_report import lip_report
-from reference_model.training.losses import joint_levers, lip_gap_loss
+from reference_model.training.losses import joint_levers, lid_loss, lip_gap_loss
 from reference_model.training.trainer import Trainer, TrainingOptions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -153,17 +153,29 @@ def test_levers_grow_towards_the_root():
     assert 0.601 > float(shoulder) > float(elbow) > float(wrist) > 0.05
 
 
-def test_lip_report_of_a_perfect_a_shut_and_a_shifted_prediction():
+def test_lids_count_only_while_they_are_down():
+    error = torch.zeros(1, 3, 2, 3)
+    error[0, :2, :, 2] = 0.004
+    drop, frames = torch.tensor([[0.0, 0.005, 0.005]]), torch.ones(1, 3)
+    assert float(lid_loss(error, drop, frames)) == pytest.approx(
+        3.5 / 2
+    )  # Huber: 4 mm less a half; one of two
+    assert float(lid_loss(error, torch.zeros(1, 3), frames)) == 0
+
+
+def test_report_of_a_perfect_a_shut_and_a_shifted_prediction():
     time = np.arange(200) / 25
-    wanted = 0.006 * (1 - np.cos(2 * np.pi * time))
-    closure = wanted < 0.0005
-    perfect = lip_report([wanted], [wanted], [closure])
+    gap = 0.006 * (1 - np.cos(2 * np.pi * time))
+    wanted = FaceCurves(gap, 0.008 * (np.arange(200) % 50 == 0))
+    closure = gap < 0.0005
+    perfect = face_report([wanted], [wanted], [closure])
     assert perfect.gap_r == pytest.approx(1)
     assert perfect.closure_recall == 1
     assert perfect.false_closure == 0
-    shut = lip_report([np.zeros(200)], [wanted], [closure])
-    assert (shut.gap_r, shut.closure_recall, shut.false_closure) == (0, 1, 1)
-    opposite = lip_report([wanted.max() - wanted], [wanted], [closure])
+    assert perfect.blink_depth == pytest.approx(1)
+    shut = face_report([FaceCurves(np.zeros(200), np.zeros(200))], [wanted], [closure])
+    assert (shut.gap_r, shut.closure_recall, shut.false_closure, shut.blink_depth) == (0, 1, 1, 0)
+    opposite = face_report([wanted._replace(gap=gap.max() - gap)], [wanted], [closure])
     assert opposite.gap_r == pytest.approx(-1)
     assert opposite.closure_recall == 0
 

@@ -126,7 +126,11 @@ def _render(
 
 
 def _centres(
-    hits: list[list[np.ndarray]], vertices: np.ndarray, faces: np.ndarray, region: np.ndarray, carried: np.ndarray
+    hits: list[list[np.ndarray]],
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    region: np.ndarray,
+    carried: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Median of each point's hits, put back on the skin of the head, points of a lip on that lip."""
     head = region == REGIONS.index("head")
