@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from reference_model.animate import Background, Frame, FrameView, one_torch_thread, sound_frames
 from reference_model.avatar.gaussians import Gaussians
+from reference_model.body.skinning import TemplateTensors, pose
 from reference_model.body.template import load_template
 from reference_model.deform import Rig
 from reference_model.innovations import N_CHANNELS
@@ -129,6 +130,14 @@ class BlendshapeRig:
         self._rows = torch.from_numpy(np.flatnonzero(moved))
         self._basis = torch.from_numpy(np.ascontiguousarray(at_points[:, moved]))  # [52, n, 3]
         self._frames = self._rig.bone_frames[self._rows]  # [n, 3, 3]
+        corners = self._rig.stretch.vertices
+        heaviest = template.skin_index[corners, template.skin_weight[corners].argmax(1)].astype(np.int64)
+        turned = pose(TemplateTensors(template), avatar.state).rotations[
+            torch.from_numpy(heaviest)
+        ]  # [v, 3, 3]
+        self._corner_basis = torch.einsum(
+            "vij,avj->avi", turned, torch.from_numpy(template.actions[:, corners])
+        )
         self.expression = avatar.state.actions
 
     def apply(self, pose: Pose) -> Gaussians:
@@ -137,7 +146,10 @@ class BlendshapeRig:
         offsets = (self._frames @ local[..., None]).squeeze(-1)
         states = torch.zeros(self._rig.n_particles, 6)
         states[: len(pose.rotations), :3] = pose.rotations
-        return self._rig.move(states, self._rows, offsets)
+        moved = self._rig.move(states, self._rows, offsets)
+        growth = self._rig.stretch.by_displacement(torch.einsum("a,avc->vc", pose.change, self._corner_basis))
+        scales = self._rig.widened(moved.scales, growth)
+        return Gaussians(moved.means, moved.quats, scales, moved.opacities, moved.colors)
 
 
 class PoseDrivenAnimator:
@@ -164,9 +176,9 @@ class PoseDrivenAnimator:
     ) -> Iterator[Frame]:
         """Pictures at 25 frames a second; arguments as in `Animator.frames`."""
         view = FrameView(self.avatar, camera, background)
-        for pose in self.motion(samples, seed=seed, n_frames=n_frames):
+        for moment in self.motion(samples, seed=seed, n_frames=n_frames):
             with one_torch_thread():
-                frame = view.draw(self.rig.apply(pose))
+                frame = view.draw(self.rig.apply(moment))
             yield frame
 
     def motion(self, samples: np.ndarray, *, seed: int = 0, n_frames: int | None = None) -> Iterator[Pose]:

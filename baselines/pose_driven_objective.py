@@ -56,18 +56,20 @@ class PoseDrivenObjective(nn.Module):
         geometry, weights, frames = self.geometry, self.weights, batch.weight
         pose, _ = self.network(batch.mel, batch.innovations, batch.expression)
         scene = geometry.scene(batch.shape, batch.expression)
-        moved = geometry.targets(scene, pose.change).displacement
-        wanted = geometry.targets(scene, batch.change).displacement
+        moved, wanted = geometry.targets(pose.change), geometry.targets(batch.change)
         error = moved - wanted
         gap_error = geometry.lip_gap(scene, moved) - geometry.lip_gap(scene, wanted)
         joint_error = pose.rotations - batch.rotations
         both = frames[:, 1:] * frames[:, :-1]
-        point, lid, drop = geometry.loss_weight, geometry.upper_lid, geometry.lid_drop(wanted)
+        point, drop = geometry.loss_weight, geometry.lid_drop(wanted)
+        lids = [
+            lid_loss(error[:, :, where], drop, frames) for where in (geometry.upper_lid, geometry.around_eyes)
+        ]
         action_error = (pose.change - batch.change).square().mean(-1)
         return {
             "points": (weights.points + weights.points_by_particles) * point_loss(error, point, frames),
             "gap": weights.gap * lip_gap_loss(gap_error, batch.closure, weights.gap_closed, frames),
-            "lids": 2 * weights.lids * lid_loss(error[:, :, lid], drop, frames),
+            "lids": 2 * weights.lids * torch.stack(lids).sum(),
             "velocity": weights.velocity * velocity_loss(error, point, frames),
             "joints": weights.joints * joint_loss(joint_error, self.levers, frames),
             "joint_velocity": weights.joint_velocity * joint_loss(joint_error.diff(dim=1), self.levers, both),
@@ -78,8 +80,4 @@ class PoseDrivenObjective(nn.Module):
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """How the predicted actions and the animator's move the points, metres, [B, T, n, 3] each."""
         pose, _ = self.network(batch.mel, batch.innovations, batch.expression)
-        scene = self.geometry.scene(batch.shape, batch.expression)
-        moved, wanted = (
-            self.geometry.targets(scene, change).displacement for change in (pose.change, batch.change)
-        )
-        return moved, wanted
+        return self.geometry.targets(pose.change), self.geometry.targets(batch.change)

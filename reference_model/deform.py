@@ -21,6 +21,7 @@ from reference_model.body.template import load_template
 from reference_model.deform_kernels import compose_chain, move_gaussians
 from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.surface import HEAD_REGIONS, bind_points, particle_places, rest_twists
+from reference_model.stretch import SurfaceStretch
 
 if TYPE_CHECKING:
     from reference_model.avatar.io import Avatar
@@ -41,6 +42,7 @@ class Rig:
         person_offset: Neutral person minus mean template at each particle, metres, [M, 3].
         rest_twist: Motion of each particle from the neutral face to the photo's expression, [M, 6].
         rest_offset: The same as a displacement, at the Gaussians of `head_rows`, metres, [n, 3].
+        stretch: Growth of the surface where it folds open.
     """
 
     def __init__(self, avatar: Avatar) -> None:
@@ -57,6 +59,9 @@ class Rig:
         posed = pose(tensors, state)
         centers = particle_places(template, particles, posed.vertices.numpy(), posed.joints.numpy())
         self._centers = np.ascontiguousarray(centers, np.float32)  # [M, 3]
+        self.stretch = SurfaceStretch(
+            template, particles, posed.vertices.numpy(), triangle, ~avatar.two_sided.numpy()
+        )
         bone = torch.cat(
             [torch.arange(particles.n_joints), torch.from_numpy(particles.bone.astype(np.int64))]
         )
@@ -91,14 +96,14 @@ class Rig:
             return self.move(states)
         rows = self.head_rows
         moved = self.move(states, rows, (self._head_frames @ residuals.offset[..., None]).squeeze(-1))
-        scales, opacities, colors = moved.scales.clone(), moved.opacities.clone(), moved.colors.clone()
+        scales, opacities, colors = moved.scales, moved.opacities.clone(), moved.colors.clone()
         scales[rows] *= residuals.log_scale.exp()
         opacities[rows] = _shift_logit(opacities[rows], residuals.opacity_logit)
         colors[rows] = _shift_logit(colors[rows], residuals.color_logit)
         return Gaussians(moved.means, moved.quats, scales, opacities, colors)
 
     def move(self, states: Tensor, rows: Tensor | None = None, offsets: Tensor | None = None) -> Gaussians:
-        """Move and turn the Gaussians; scales, opacities and colours are shared with the avatar.
+        """Move and turn the Gaussians and widen those on skin that unfolds; the rest is shared with the avatar.
 
         Args:
             states: As in `apply`, [M, 6].
@@ -119,8 +124,16 @@ class Rig:
             offset[rows.numpy()] = offsets.numpy()
         out_means, out_quats = np.empty_like(means), np.empty_like(quats)
         move_gaussians((means, quats, *bound), local, bones, offset, out_means, out_quats)
+        growth = self.stretch.by_particles(*(torch.from_numpy(part) for part in local[:3]))
+        scales = self.widened(source.scales, growth)
         moved = torch.from_numpy(out_means), torch.from_numpy(out_quats)
-        return Gaussians(*moved, source.scales, source.opacities, source.colors)
+        return Gaussians(*moved, scales, source.opacities, source.colors)
+
+    def widened(self, scales: Tensor, growth: Tensor) -> Tensor:
+        """Scales [N, 3] with both widths of the Gaussians on folding skin multiplied by their `growth`, [n]."""
+        scales = scales.clone()
+        scales[self.stretch.rows, :2] *= growth[:, None]
+        return scales
 
     def _world_motions(self, states: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Each particle's own motion about its centre: R - I [M, 3, 3], t [M, 3], quaternion [M, 4], world axes."""

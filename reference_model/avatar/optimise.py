@@ -30,6 +30,8 @@ _SMALLEST_LOOSE = -1.2  # loose hair may become fine
 _OFFSET_BOUND = 1.5  # of the spacing
 _FLATNESS = 0.25  # thickness over width of a surface Gaussian
 _WIDTH = 0.85  # standard deviation over spacing
+# A hand lets 5 % through: what lies at its edge would turn cyan to make up for errors of the fingers before it.
+_COLOR_BOUND_BESIDE_HAND = 0.08
 _OPACITY, _OPACITY_LOOSE = 0.953, 0.90
 _GRADIENT_WEIGHT, _ALPHA_WEIGHT = 0.5, 0.2
 _COLOR_PRIOR, _OFFSET_PRIOR, _SCALE_PRIOR = 0.3, 0.04, 0.02
@@ -57,6 +59,7 @@ class Canvas:
     loose: Tensor  # [N] bool, off the mesh
     trainable: Tensor  # [N] bool, seen in the photograph
     doubtful: Tensor  # [N] bool, its pixel may show another surface
+    beside_hand: Tensor  # [N] bool, of another part than the hand in front of which the picture ends
 
 
 @dataclass
@@ -175,6 +178,9 @@ def _prior(canvas: Canvas, unknowns: _Unknowns, log_scales: Tensor) -> Tensor:
 @torch.no_grad()
 def _clamp(canvas: Canvas, unknowns: _Unknowns, log_scales: Tensor) -> None:
     unknowns.colors.clamp_(0, 1)
+    bound = torch.where(canvas.beside_hand, _COLOR_BOUND_BESIDE_HAND, 1.0)[:, None]
+    drift = unknowns.colors - canvas.colors
+    unknowns.colors.copy_(canvas.colors + torch.minimum(torch.maximum(drift, -bound), bound))
     low = torch.where(canvas.loose, _SMALLEST_LOOSE, _SMALLEST)[:, None]
     unknowns.log_scales.copy_(
         torch.minimum(torch.maximum(unknowns.log_scales, log_scales + low), log_scales + _LARGEST)

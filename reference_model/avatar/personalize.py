@@ -132,11 +132,14 @@ class _Builder:
         lift = torch.as_tensor(points.lift, dtype=torch.float32)
         loose = lift.norm(dim=-1) > 0
         slender = self.template.region_faces(*_SLENDER)
+        part = body_parts(self.template)[self.template.faces[:, 0]]  # [F]
         supervision = supervise(
             foot + lift,
             frames[..., 2],
             loose.numpy(),
             slender[points.triangle],
+            part[points.triangle],
+            part,
             self.camera,
             self.raster,
             self.alpha,
@@ -155,6 +158,7 @@ class _Builder:
             two_sided=torch.as_tensor(points.two_sided),
             loose=loose,
             trainable=torch.as_tensor(trainable),
+            beside_hand=torch.as_tensor(supervision.beside_hand),
             doubtful=torch.as_tensor(_doubtful(supervision, given, loose.numpy())),
         )
 

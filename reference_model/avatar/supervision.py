@@ -21,6 +21,7 @@ from reference_model.render.camera import Camera
 
 __all__ = [
     "FACE",
+    "HANDS",
     "HEAD",
     "LEFT_EAR",
     "MIDDLE",
@@ -32,11 +33,15 @@ __all__ = [
     "supervise",
 ]
 
-_SEEN_TOLERANCE_M = 0.008  # a Gaussian this far behind the nearest surface still belongs to it
+_SEEN_TOLERANCE_M = (
+    0.008  # a Gaussian this far behind the nearest surface of its own part still belongs to it
+)
+_OTHER_PART_TOLERANCE_M = 0.002  # cloth under a hand that rests on it is hidden
 _CLEAN_COSINE = 0.3  # surfaces more grazing than this smear in every other view
 _OCCLUSION_STEP_M = 0.015  # a jump of depth between neighbouring pixels that separates two surfaces
 _MARGIN_M = 0.005  # how near to such a jump, or to the matte's rim, a colour is doubtful (blur, misfit)
 _FINE_MARGIN_M = 0.0015  # the same on head, hands and feet, which a wider margin would eat up
+_HAND_REACH_M = 0.02  # around a hand, where its Gaussians and those of the cloth behind it share pixels
 _SOLID = 0.97
 
 # Parts that rarely lend colours to one another; limb segments by the start of the dominant joint's name.
@@ -50,6 +55,7 @@ _LIMBS: tuple[tuple[str, ...], ...] = (
 )
 LEFT_EAR, _LEFT_EYE = 13, 15
 TRUNK, HEAD, FACE, MOUTH = 0, 17, 18, 19
+HANDS = (5, 6)
 MIDDLE = (TRUNK, HEAD, FACE, MOUTH)
 N_PARTS = 20
 
@@ -61,6 +67,7 @@ class Supervision:
     pixel: np.ndarray  # [N, 2] int column, row; clipped to the picture
     seen: np.ndarray  # [N] bool: nearest surface along its ray, turned to the camera
     clean: np.ndarray  # [N] bool: seen, and its pixel shows this surface and no other
+    beside_hand: np.ndarray  # [N] bool: no part of a hand, and a hand is seen within `_HAND_REACH_M`
 
 
 def supervise(
@@ -68,6 +75,8 @@ def supervise(
     normals: Tensor,
     two_sided: np.ndarray,
     slender: np.ndarray,
+    part: np.ndarray,
+    face_part: np.ndarray,
     camera: Camera,
     raster: RasterizedMesh,
     alpha: np.ndarray,
@@ -79,6 +88,8 @@ def supervise(
         normals: `[N, 3]` unit, outward.
         two_sided: `[N]`; such Gaussians lie off the mesh and are seen where they project on to the matte.
         slender: `[N]`; points of the head, hands and feet.
+        part: `[N]`; part of `body_parts` that each belongs to.
+        face_part: `[F]`; the same for the triangles of the mesh.
         camera: Camera of the whole photograph.
         raster: The mesh as this camera sees it.
         alpha: Matte `[H, W]`.
@@ -92,7 +103,9 @@ def supervise(
     cosine = (normals * to_camera).sum(-1).numpy()
 
     nearest = cv2.dilate(_finite(raster.depth), np.ones((3, 3), np.uint8))[row, column]
-    on_top = depth.numpy() < nearest + _SEEN_TOLERANCE_M
+    shown = raster.face_index[row, column]
+    other = (shown >= 0) & (face_part[shown] != part)
+    on_top = depth.numpy() < nearest + np.where(other, _OTHER_PART_TOLERANCE_M, _SEEN_TOLERANCE_M)
     seen = inside & np.where(two_sided, alpha[row, column] > 0.3, on_top & (cosine > -0.05))
     per_metre = camera.focal / float(depth.median())  # px
     coarse, fine = (
@@ -100,7 +113,11 @@ def supervise(
     )
     certain = np.where(slender, fine[row, column], coarse[row, column])
     clean = seen & certain & (two_sided | (cosine > _CLEAN_COSINE))
-    return Supervision(np.stack([column, row], 1), seen, clean)
+    hand = (raster.face_index >= 0) & np.isin(face_part, HANDS)[raster.face_index]
+    reach = max(1, math.ceil(_HAND_REACH_M * per_metre))
+    near_hand = cv2.dilate(hand.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+    beside_hand = near_hand[row, column] & ~np.isin(part, HANDS)
+    return Supervision(np.stack([column, row], 1), seen, clean, beside_hand)
 
 
 def _finite(depth: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from reference_model.corpus.lip_gap import lip_gap
 from reference_model.corpus.speech import Utterance
 from reference_model.corpus.visemes import (
     CLOSED,
+    LOUDNESS_SHARE,
     TRACK_RATE,
     LipTracks,
     closure_of_pictures,
@@ -61,6 +62,8 @@ class Style:
     """-1 gestures with the left hand only, 0 with both alike, 1 with the right hand only."""
     lip_articulation: float = 1.0
     """Scales the lip gap and the lip shapes, 0.6 (mumbling) to 1.3."""
+    loudness_share: float = LOUDNESS_SHARE
+    """How far jaw and lip gap follow the loudness, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def animate(utterance: Utterance, innovations: np.ndarray, style: Style, rng: np
     """
     n_frames = len(innovations)
     utterance = utterance.padded(0.0, max(0.0, (n_frames + 1) / FPS - utterance.duration))
-    tracks = lip_tracks(utterance)
+    tracks = lip_tracks(utterance, style.loudness_share)
     actions = _mouth(tracks, style, n_frames)
     template = load_template()
     _add_blinks(actions, template, innovations[:, BLINK_ONSET])

@@ -26,9 +26,16 @@ __all__ = [
     "save_corpus",
 ]
 
-FORMAT = 1
+FORMAT = 2
 MEL_FRAMES_PER_PICTURE = 4
-STYLE_FIELDS = ("expression", "gesture_amplitude", "head_amplitude", "handedness", "lip_articulation")
+STYLE_FIELDS = (
+    "expression",
+    "gesture_amplitude",
+    "head_amplitude",
+    "handedness",
+    "lip_articulation",
+    "loudness_share",
+)
 
 _LOWEST_LOG, _HIGHEST_LOG = -18.5, 10.0
 """Natural logarithm of mel power: rounding noise of 16-bit sound, and full scale."""
@@ -69,7 +76,7 @@ class GeometryCorpus:
     text: np.ndarray
     """[U] str."""
     style: np.ndarray
-    """[U, 5] float32, the `STYLE_FIELDS`."""
+    """[U, 6] float32, the `STYLE_FIELDS`."""
 
     def power(self, first: int, last: int) -> np.ndarray:
         """Mel power of the pictures `first` to `last - 1`, [4 (last - first), 80] float32."""

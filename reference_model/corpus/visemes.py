@@ -22,6 +22,7 @@ from reference_model.corpus.speech import SAMPLE_RATE, Utterance
 __all__ = [
     "ARTICULATORS",
     "CLOSED",
+    "LOUDNESS_SHARE",
     "PHONEME_CLASSES",
     "TRACK_RATE",
     "LipTracks",
@@ -111,7 +112,8 @@ _SHORTEST_CLOSURE_S = 0.07
 _LEAD_S = 0.03
 """The lips move before their sound."""
 _FIRST_PART_OF_DIPHTHONG = 0.58
-_LOUDNESS_SHARE = 0.15
+LOUDNESS_SHARE = 0.15
+"""How far jaw and gap follow the loudness of the median performer."""
 _REST_AFTER_S = 0.4
 _REST_RAMP_S = 0.3
 _STRESS_GAIN = {"ˈ": 1.0, "ˌ": 0.92, "": 0.82}
@@ -156,11 +158,12 @@ def phoneme_classes(ipa: str) -> tuple[list[str], str]:
     return classes[:2], stress
 
 
-def lip_tracks(utterance: Utterance) -> LipTracks:
+def lip_tracks(utterance: Utterance, loudness_share: float = LOUDNESS_SHARE) -> LipTracks:
     """Coarticulated targets of an utterance.
 
     Args:
         utterance: Speech with phoneme times.
+        loudness_share: How far jaw and gap follow the loudness, 0 to 1.
 
     Returns:
         The tracks; in silence longer than 0.4 s everything eases to 0, the mouth's own rest.
@@ -190,7 +193,7 @@ def lip_tracks(utterance: Utterance) -> LipTracks:
     at = _MARGIN + np.arange(n_frames) * (_FINE_RATE // TRACK_RATE)
     lead = round(_LEAD_S * _FINE_RATE)
     targets, close, classes = targets[at + lead], close[at + lead], classes[at]
-    loudness = 1.0 - _LOUDNESS_SHARE + _LOUDNESS_SHARE * _relative_loudness(utterance.samples, n_frames)
+    loudness = 1.0 - loudness_share + loudness_share * _relative_loudness(utterance.samples, n_frames)
     targets[:, :2] *= loudness[:, None]
     awake = 1.0 - _rest(classes == 0)
     return LipTracks((targets * awake[:, None]).astype(np.float32), close.astype(np.float32), classes)

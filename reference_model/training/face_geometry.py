@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reference_model.body.particles import ParticleSet
+from reference_model.body.particles import GROUPS, ParticleSet
 from reference_model.body.se3 import exp_se3
-from reference_model.body.template import REGIONS, BodyTemplate
+from reference_model.body.template import BodyTemplate
 from reference_model.networks.surface import bind_points, particle_places
 from reference_model.training.face_points import choose_points
 
-__all__ = ["FaceGeometry", "Scene", "Targets"]
+__all__ = ["FaceGeometry", "Scene"]
 
 _LID_DROP_M = 0.003
 """Points that fall further in a blink belong to the upper lid; its edge falls by 12 mm."""
@@ -35,15 +35,6 @@ class Scene(NamedTuple):
     """Neutral person minus mean template at the particles, metres, [B, M, 3]."""
     rest_offset: Tensor
     """Displacement of the photo's expression at the points, metres, [B, n, 3]."""
-
-
-class Targets(NamedTuple):
-    """What the animator wants of the points, relative to the photo."""
-
-    displacement: Tensor
-    """Metres, [B, T, n, 3]."""
-    stretch: Tensor
-    """Logarithm of the growth in length of the point's triangle, [B, T, n]."""
 
 
 class FaceGeometry(nn.Module):
@@ -67,10 +58,10 @@ class FaceGeometry(nn.Module):
     """Their shares, [n, 6]."""
     used: Tensor
     """Particles that move any of the points, among all M, [m]."""
-    eye_side: Tensor
-    """0 and 1 on the left and right eyeball, else -1, [n]."""
     upper_lid: Tensor
     """Points that a blink carries down, [l]."""
+    around_eyes: Tensor
+    """Points moved by the particles of eyes, lids and brows, [e]."""
     barycentric: Tensor
     blend: Tensor
     corners: Tensor
@@ -116,9 +107,11 @@ class FaceGeometry(nn.Module):
         }
         for name, array in indices.items():
             self.register_buffer(name, torch.tensor(array.astype(np.int64)), persistent=False)
-        self.register_buffer("eye_side", torch.tensor(_eye_side(bound.region)), persistent=False)
         blink = [template.action("eyeBlinkLeft"), template.action("eyeBlinkRight")]
         drop = -self._at_point(self.corner_action[blink].sum(0))[:, 2]
+        heaviest = particles.group[particles.n_joints + bound.particle_index[:, 0]]
+        around = np.flatnonzero(heaviest == GROUPS.index("eyes_lids_brows"))
+        self.register_buffer("around_eyes", torch.from_numpy(around), persistent=False)
         self.register_buffer("upper_lid", torch.where(drop > _LID_DROP_M)[0], persistent=False)
 
     def scene(self, shape: Tensor, expression: Tensor) -> Scene:
@@ -137,20 +130,16 @@ class FaceGeometry(nn.Module):
         centers = self.center + person_offset + torch.einsum("ba,amc->bmc", expression, self.center_action)
         return Scene(neutral + moved, centers, person_offset, self._at_point(moved))
 
-    def targets(self, scene: Scene, change: Tensor) -> Targets:
+    def targets(self, change: Tensor) -> Tensor:
         """Motion of the points for a change of facial actions against the photo.
 
         Args:
-            scene: The people, batch B.
             change: Actions of each frame minus those of the photo, [B, T, 52].
 
         Returns:
-            Displacement and stretch of each point.
+            Displacements, metres, [B, T, n, 3].
         """
-        moved = torch.einsum("bta,anvc->btnvc", change, self.corner_action)
-        before = _area(scene.corners)[:, None]
-        stretch = 0.5 * (_area(scene.corners[:, None] + moved) / before).log()
-        return Targets(self._at_point(moved), stretch)
+        return torch.einsum("bta,anc->btnc", change, self._at_point(self.corner_action))
 
     def particle_displacement(self, scene: Scene, states: Tensor) -> Tensor:
         """Motion of the points by the local particles alone (level 1 of the deformer).
@@ -193,17 +182,3 @@ class FaceGeometry(nn.Module):
     def _at_point(self, corners: Tensor) -> Tensor:
         """[..., n, 3 corners, 3] -> [..., n, 3]."""
         return (corners * self.barycentric[..., None]).sum(-2)
-
-
-def _area(corners: Tensor) -> Tensor:
-    """Areas of triangles [..., 3, 3], floored where they vanish, [...]."""
-    edges = corners[..., 1:, :] - corners[..., :1, :]
-    normal = torch.linalg.cross(edges[..., 0, :], edges[..., 1, :])
-    return 0.5 * (normal.square().sum(-1) + 1e-16).sqrt()
-
-
-def _eye_side(region: np.ndarray) -> np.ndarray:
-    """0 and 1 at points of the left and right eyeball, -1 elsewhere, [n]."""
-    names = np.array(REGIONS)[region]
-    ball = np.char.startswith(names, "eye_front") | np.char.startswith(names, "eye_back")
-    return np.where(ball, np.where(np.char.endswith(names, "left"), 0, 1), -1)

@@ -19,7 +19,6 @@ __all__ = [
     "lip_gap_loss",
     "point_loss",
     "velocity_loss",
-    "weighted_mean",
 ]
 
 _SHORTEST_LEVER_M = 0.03
@@ -42,14 +41,12 @@ class LossWeights(NamedTuple):
     tether: float = 0.05
     """Particle twists towards those of the animator, which fixes what points alone leave open."""
     lids: float = 0.3
-    """Upper lids while they are down. A blink takes 5 % of the frames and few points: the mean over all of them
-    hardly feels it, and networks trained without this term do not blink."""
+    """Eyes and brows while the lids are down. A blink takes 5 % of the frames and few points: the mean over all of
+    them hardly feels it, and networks trained without this term do not blink."""
     residual: float = 0.05
-    stretch: float = 1.0
-    opacity: float = 0.1
 
 
-def weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
+def _mean(value: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean; `weight` has leading dimensions of `value`. 0 where all weights are."""
     weight = weight.reshape(*weight.shape, *(1,) * (value.ndim - weight.ndim))
     total = weight.expand_as(value).sum()
@@ -68,7 +65,7 @@ def point_loss(error: Tensor, point_weight: Tensor, frame_weight: Tensor) -> Ten
         Scalar, millimetres.
     """
     huber = F.smooth_l1_loss(error * 1e3, torch.zeros_like(error), reduction="none", beta=1.0).sum(-1)
-    return weighted_mean(huber, frame_weight[..., None] * point_weight)
+    return _mean(huber, frame_weight[..., None] * point_weight)
 
 
 def velocity_loss(error: Tensor, point_weight: Tensor, frame_weight: Tensor) -> Tensor:
@@ -90,14 +87,14 @@ def lip_gap_loss(error: Tensor, closure: Tensor, extra: float, frame_weight: Ten
         Scalar, millimetres.
     """
     huber = F.smooth_l1_loss(error * 1e3, torch.zeros_like(error), reduction="none", beta=0.5)
-    return weighted_mean(huber, frame_weight * (1 + extra * closure))
+    return _mean(huber, frame_weight * (1 + extra * closure))
 
 
 def lid_loss(error: Tensor, wanted_drop: Tensor, frame_weight: Tensor) -> Tensor:
-    """Huber loss of the upper lids in the frames of a blink.
+    """Huber loss of points around the eyes in the frames of a blink.
 
     Args:
-        error: Position errors of points of the upper lids, metres, [B, T, l, 3].
+        error: Position errors, metres, [B, T, l, 3].
         wanted_drop: How far the lids are to come down, metres, [B, T].
         frame_weight: [B, T].
 
@@ -138,4 +135,4 @@ def joint_loss(error: Tensor, levers: Tensor, frame_weight: Tensor) -> Tensor:
     """
     path_mm = error * levers[:, None] * 1e3
     huber = F.smooth_l1_loss(path_mm, torch.zeros_like(path_mm), reduction="none", beta=5.0).sum(-1)
-    return weighted_mean(huber, frame_weight)
+    return _mean(huber, frame_weight)

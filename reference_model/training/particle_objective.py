@@ -12,7 +12,7 @@ from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.model import MINI, AvatarModel, ModelConfig, config_dict
 from reference_model.networks.surface import rest_twists
 from reference_model.training.batches import Batch
-from reference_model.training.face_geometry import FaceGeometry, Scene, Targets
+from reference_model.training.face_geometry import FaceGeometry, Scene
 from reference_model.training.losses import (
     LossWeights,
     joint_levers,
@@ -21,17 +21,12 @@ from reference_model.training.losses import (
     lip_gap_loss,
     point_loss,
     velocity_loss,
-    weighted_mean,
 )
 
 __all__ = ["ParticleObjective"]
 
 _IDLE_PARTICLES = 24
 """Particles outside the face that are also drawn in each step; nothing moves them, which they must learn."""
-
-# Eyeballs fade behind lids that are nearly shut, or their Gaussians shine through as dark shards.
-_LIDS_SHUT = (0.60, 0.90)
-_FADED_LOGIT = -8.0
 
 
 class ParticleObjective(nn.Module):
@@ -45,7 +40,6 @@ class ParticleObjective(nn.Module):
 
     kind = "AvatarModel"
     levers: Tensor
-    blink_actions: Tensor
     idle: Tensor
     moving: Tensor
 
@@ -58,14 +52,12 @@ class ParticleObjective(nn.Module):
         self.geometry = FaceGeometry(template, particles, density)
         self.weights = LossWeights() if weights is None else weights
         self.n_joints = particles.n_joints
-        blink = [template.action("eyeBlinkLeft"), template.action("eyeBlinkRight")]
         used = self.geometry.used
         everything = torch.arange(self.model.particles.n_particles)
         idle = everything[self.n_joints :]
         idle = idle[~torch.isin(idle, used)]
         for name, value in {
             "levers": joint_levers(template),
-            "blink_actions": torch.tensor(blink),
             "idle": idle,
             "moving": torch.cat([everything[: self.n_joints], used]),
         }.items():
@@ -84,27 +76,30 @@ class ParticleObjective(nn.Module):
         """Weighted loss terms of a batch; their sum is what is minimised."""
         geometry, weights, frames = self.geometry, self.weights, batch.weight
         scene = geometry.scene(batch.shape, batch.expression)
-        targets = geometry.targets(scene, batch.change)
+        wanted = geometry.targets(batch.change)  # [B, T, n, 3]
         drawn = torch.randint(len(self.idle), (_IDLE_PARTICLES,), device=frames.device)
         states, driving = self._states(batch, scene, torch.cat([self.moving, self.idle[drawn]]))
         joints, local, idle = states.split([self.n_joints, len(geometry.used), _IDLE_PARTICLES], 2)
         residual = self._residuals(scene, driving)
 
         by_particles = geometry.particle_displacement(scene, local)
-        error = by_particles - targets.displacement  # [B, T, n, 3]
+        error = by_particles - wanted  # [B, T, n, 3]
         full = error + residual.offset
-        targets_gap = geometry.lip_gap(scene, targets.displacement)
-        gap_error = geometry.lip_gap(scene, full + targets.displacement) - targets_gap
+        gap_error = geometry.lip_gap(scene, full + wanted) - geometry.lip_gap(scene, wanted)
         joint_error = joints[..., :3] - batch.rotations
         still = torch.cat([joints[..., 3:], idle[..., 3:]], 2)
         point = geometry.loss_weight
-        lid, drop = geometry.upper_lid, geometry.lid_drop(targets.displacement)
-        lids = lid_loss(full[:, :, lid], drop, frames) + lid_loss(error[:, :, lid], drop, frames)
+        drop = geometry.lid_drop(wanted)
+        lids = [
+            lid_loss(of[:, :, where], drop, frames)
+            for of in (full, error)
+            for where in (geometry.upper_lid, geometry.around_eyes)
+        ]
         losses = {
             "points": weights.points * point_loss(full, point, frames),
             "by_particles": weights.points_by_particles * point_loss(error, point, frames),
             "gap": weights.gap * lip_gap_loss(gap_error, batch.closure, weights.gap_closed, frames),
-            "lids": weights.lids * lids,
+            "lids": weights.lids * torch.stack(lids).sum(),
             "velocity": weights.velocity * velocity_loss(full, point, frames),
             "joints": weights.joints * joint_loss(joint_error, self.levers, frames),
             "joint_velocity": weights.joint_velocity
@@ -113,7 +108,7 @@ class ParticleObjective(nn.Module):
             "tether": weights.tether * self._tether(local, batch),
             "residual": weights.residual * (residual.offset * 1e3).square().mean(),
         }
-        return losses | self._appearance(residual, targets, batch)
+        return losses
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -122,7 +117,7 @@ class ParticleObjective(nn.Module):
         states, driving = self._states(batch, scene, self.moving)
         moved = self.geometry.particle_displacement(scene, states[:, :, self.n_joints :])
         moved = moved + self._residuals(scene, driving).offset
-        wanted = self.geometry.targets(scene, batch.change).displacement
+        wanted = self.geometry.targets(batch.change)
         return moved, wanted
 
     def _states(self, batch: Batch, scene: Scene, subset: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,25 +147,3 @@ class ParticleObjective(nn.Module):
         error = (local - wanted) * local.new_tensor([1e2] * 3 + [1e3] * 3)
         huber = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none").mean((2, 3))
         return (huber * batch.weight).sum() / batch.weight.sum().clamp(min=1e-6)
-
-    def _appearance(self, residual: Residuals, targets: Targets, batch: Batch) -> dict[str, Tensor]:
-        """Scales follow the stretch of the surface; eyeballs fade behind shut lids."""
-        frames, weights = batch.weight[..., None], self.weights
-        stretch = targets.stretch.clamp(-0.7, 0.7)[..., None]  # [B, T, n, 1]
-        wanted = torch.cat([stretch, stretch, torch.zeros_like(stretch)], -1)
-        scale = F.smooth_l1_loss(residual.log_scale, wanted, reduction="none", beta=0.1).mean(-1)
-        lids = (batch.change + batch.expression[:, None])[..., self.blink_actions]  # [B, T, 2]
-        shut = ((lids - _LIDS_SHUT[0]) / (_LIDS_SHUT[1] - _LIDS_SHUT[0])).clamp(0, 1)
-        shut = shut * shut * (3 - 2 * shut)
-        side = self.geometry.eye_side
-        fade = shut[..., side.clamp(min=0)] * (side >= 0) * _FADED_LOGIT  # [B, T, n]
-        opacity = F.smooth_l1_loss(residual.opacity_logit, fade, reduction="none")
-        shut_frames = batch.weight * shut.amax(
-            -1
-        )  # few, like the points on eyeballs: they have a mean of their own
-        faded = weighted_mean(opacity[..., side >= 0].mean(-1), shut_frames)
-        total = frames.expand_as(scale).sum().clamp(min=1e-6)
-        return {
-            "stretch": weights.stretch * (scale * frames * self.geometry.loss_weight).sum() / total,
-            "opacity": weights.opacity * (faded + weighted_mean(opacity.mean(-1), batch.weight)),
-        }

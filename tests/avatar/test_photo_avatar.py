@@ -58,7 +58,10 @@ def supervised(points: SurfacePoints) -> Supervision:
     normals = triangle_frames(VERTICES, FACES)[torch.as_tensor(points.triangle)][..., 2]
     loose = np.linalg.norm(points.lift, axis=1) > 0
     hands = TEMPLATE.region_faces("hand_left", "hand_right")[points.triangle]
-    return supervise(positions(points), normals, loose, hands, CAMERA, RASTER, ALPHA)
+    part = body_parts(TEMPLATE)[TEMPLATE.faces[:, 0]]
+    return supervise(
+        positions(points), normals, loose, hands, part[points.triangle], part, CAMERA, RASTER, ALPHA
+    )
 
 
 def point_set(points: SurfacePoints) -> PointSet:
@@ -154,10 +157,24 @@ def test_a_hand_before_the_body_neither_takes_nor_lends_colour_at_its_rim() -> N
     normals = torch.tensor([0.0, -1.0, 0.0]).expand(len(x), 3)
 
     none = np.zeros(len(x), bool)
-    clean = supervise(means, normals, none, none, camera, raster, np.ones((512, 512))).clean
+    part = np.zeros(len(x), int)
+    ones = np.ones((512, 512))
+    clean = supervise(means, normals, none, none, part, np.zeros(1, int), camera, raster, ones).clean
     distance = (pixels_x - 256).abs().numpy()
     assert not clean[distance < 1].any()
     assert clean[(distance > 6) & (distance < 60)].all()
+
+
+def test_cloth_right_under_a_hand_is_hidden_by_it() -> None:
+    """5 mm behind the nearest surface: seen where that surface is of the same part, not where it is a hand."""
+    camera = Camera.frontal((0.0, 0.35, 2.3), 768.0, 64, 64)
+    depth = np.full((64, 64), 2.3, np.float32)
+    raster = RasterizedMesh(depth, np.zeros((64, 64), np.int32), np.zeros((64, 64, 3), np.float32))
+    means = torch.tensor([[0.0, 0.005, 0.35]]).expand(2, 3)
+    normals = torch.tensor([0.0, -1.0, 0.0]).expand(2, 3)
+    none, part = np.zeros(2, bool), np.array([5, 0])
+    seen = supervise(means, normals, none, none, part, np.array([5]), camera, raster, np.ones((64, 64))).seen
+    assert seen.tolist() == [True, False]
 
 
 def test_hidden_points_take_the_colour_of_their_own_part() -> None:

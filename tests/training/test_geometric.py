@@ -55,7 +55,7 @@ def tones(tmp_path_factory) -> Path:
         held_out=np.array([False, False, False, True]),
         voice=np.array(["tone"] * n_takes),
         text=np.array([""] * n_takes),
-        style=np.zeros((n_takes, 5), np.float32),
+        style=np.zeros((n_takes, 6), np.float32),
     )
     path = tmp_path_factory.mktemp("corpus") / "geometry.npz"
     save_corpus(path, corpus)
