@@ -22,13 +22,20 @@ CODES: dict[str, str] = {
     "E401": "the data set is missing or empty",
     "E402": "a clip of the data set cannot be read",
     "E403": "the same bytes stand in the train and in the test split",
+    "E404": "a line of the manifest is not right",
+    "E405": "a data set does not have the published layout",
+    "E406": "the data set has no other clip that a control needs",
     "E501": "unknown method",
     "E502": "weights are missing or damaged",
     "E503": "unknown protocol",
     "E504": "an option has a value that is not allowed",
+    "E505": "results that were made differently cannot be compared",
+    "E506": "the test is too small to tell anything",
     "E601": "the disk is full",
     "E602": "the output cannot be written",
     "E603": "an optional package is missing",
+    "E604": "another process works on this run",
+    "E605": "a job of the cluster failed",
 }
 """Every code a user can meet, with its one-line meaning. A code is never reused for another meaning."""
 
