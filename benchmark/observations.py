@@ -1,22 +1,23 @@
-"""Observations: one pass over the frames of a true clip and of all its predictions, cached by content."""
+"""Observations as data: stretches of videos, what is asked about them, where the answers stand, what came out."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmark.cache import cache_folder, load_arrays, save_arrays
-from benchmark.extractors import CLIP_EXTRACTORS, PAIR_EXTRACTORS, ClipExtractor, Networks, PairExtractor
+from benchmark.cache import cache_folder
+from benchmark.extractors import EXTRACTORS, Extractor
 from benchmark.hashing import sha256_json
-from benchmark.metrics.definition import Arrays, Observations
+from benchmark.metrics.definition import Arrays, Observations, Reason
 from media.errors import AvatarBenchError
 from media.video import read_frames
 
-__all__ = ["ClipView", "observe"]
+__all__ = ["ClipView", "Failure", "Observed", "Request", "Target"]
+
+_DECODING = "1"  # of media.video.read_frames; raised when equal bytes give other frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,86 +60,91 @@ class ClipView:
             )
 
 
-@dataclass(slots=True)
-class _Job:
-    """One extractor at work on one view, or on a view beside the truth."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One entry of the store: an extractor on a view, or on a view beside the truth."""
 
-    path: Path
+    extractor: Extractor
     view: ClipView
-    extractor: ClipExtractor | PairExtractor
-    paired: bool
+    truth: ClipView | None
+    """None unless the extractor looks at pairs."""
+
+    def place(self) -> Path:
+        """Where the entry stands: a function of bytes, grid and extractor alone."""
+        truth = None if self.truth is None else self.truth.content()
+        key = sha256_json([_DECODING, self.extractor.content(), self.view.content(), truth])
+        return cache_folder() / "observations" / self.extractor.id / key[:2] / f"{key}.npz"
+
+    def views(self) -> list[ClipView]:
+        """The views whose frames it needs."""
+        return [self.view] if self.truth is None else [self.view, self.truth]
 
 
-def observe(
-    truth: ClipView, predictions: Mapping[str, ClipView], needs: Iterable[str], networks: Networks
-) -> dict[str, Observations]:
-    """Everything that metrics need of one sample's predictions.
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no observation."""
 
-    What the cache has is read; for the rest each file is decoded once, all of them in step, so that the truth
-    is decoded and observed once for all methods and memory holds one frame a file.
-
-    Args:
-        truth: The true clip.
-        predictions: The predicted videos by method, on the grid of `truth`.
-        needs: Ids of extractors.
-        networks: Networks to share.
-
-    Returns:
-        Observations by method.
-    """
-    wanted = sorted(set(needs))
-    on_clips = [name for name in wanted if name in CLIP_EXTRACTORS]
-    on_pairs = [name for name in wanted if name in PAIR_EXTRACTORS]
-    views = [truth, *predictions.values()] if predictions else []
-    places = {(name, view): _place(name, view) for name in on_clips for view in views}
-    places |= {(name, view): _place(name, view, truth) for name in on_pairs for view in predictions.values()}
-    found = {key: load_arrays(path) for key, path in places.items()}
-
-    jobs = {}
-    for (name, view), arrays in found.items():
-        if arrays is None:
-            paired = name in PAIR_EXTRACTORS
-            _, extractor = (PAIR_EXTRACTORS if paired else CLIP_EXTRACTORS)[name]
-            jobs[name, view] = _Job(places[name, view], view, extractor(networks), paired)
-    _run(truth, list(jobs.values()))
-    for key, job in jobs.items():
-        found[key] = dict(job.extractor.arrays())
-        save_arrays(job.path, found[key] or {})
-
-    def gather(names: list[str], view: ClipView) -> dict[str, Arrays]:
-        return {name: found[name, view] or {} for name in names}
-
-    return {
-        method: Observations(
-            prediction=gather(on_clips, view),
-            truth=gather(on_clips, truth),
-            pair=gather(on_pairs, view),
-            width=truth.width,
-            height=truth.height,
-        )
-        for method, view in predictions.items()
-    }
+    reason: Reason
+    """`decode`, `crash` or `not_finite`."""
 
 
-def _place(name: str, view: ClipView, truth: ClipView | None = None) -> Path:
-    version, _ = (CLIP_EXTRACTORS if truth is None else PAIR_EXTRACTORS)[name]
-    key = sha256_json([name, version, view.content(), truth.content() if truth else None])
-    return cache_folder() / "observations" / name / f"{key}.npz"
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be known of one sample."""
+
+    sample_id: str
+    truth: ClipView
+    predictions: Mapping[str, ClipView]
+    """By method, on the grid of `truth`."""
+    needs: Sequence[str]
+    """Ids of extractors to run on all predictions, and on the truth where there is a prediction."""
+    truth_needs: Sequence[str] = ()
+    """Ids of extractors to run on the truth in any case."""
+
+    def targets(self) -> dict[tuple[str, str | None], Target]:
+        """What is needed, by extractor and method; None stands for the truth."""
+        targets: dict[tuple[str, str | None], Target] = {}
+        for need in sorted({*self.needs, *self.truth_needs}):
+            extractor = EXTRACTORS[need]
+            paired = extractor.form == "pair"
+            if not paired and (self.predictions or need in self.truth_needs):
+                targets[need, None] = Target(extractor, self.truth, None)
+            if need in self.needs:
+                beside = self.truth if paired else None
+                for method, view in self.predictions.items():
+                    targets[need, method] = Target(extractor, view, beside)
+        return targets
 
 
-def _run(truth: ClipView, jobs: list[_Job]) -> None:
-    """Feed all jobs in one pass over the files they need."""
-    views = {job.view for job in jobs} | ({truth} if any(job.paired for job in jobs) else set())
-    if not views:
-        return
-    streams = {view: view.frames() for view in views}
-    with ExitStack() as stack:
-        for stream in streams.values():
-            stack.callback(stream.close)
-        for _ in range(truth.n_frames):
-            frames = {view: next(stream) for view, stream in streams.items()}
-            for job in jobs:
-                if job.paired:
-                    job.extractor.add(frames[job.view], frames[truth])  # pyright: ignore[reportCallIssue]
-                else:
-                    job.extractor.add(frames[job.view])  # pyright: ignore[reportCallIssue]
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is known of one sample."""
+
+    request: Request
+    outcomes: Mapping[tuple[str, str | None], Arrays | Failure]
+    """By extractor and method; None stands for the truth."""
+
+    def of(self, method: str, needs: Sequence[str]) -> Observations | Failure:
+        """What a metric that needs these extractors may read, or why it cannot."""
+        prediction: dict[str, Arrays] = {}
+        truth: dict[str, Arrays] = {}
+        pair: dict[str, Arrays] = {}
+        for need in needs:
+            paired = EXTRACTORS[need].form == "pair"
+            places = [(method, pair)] if paired else [(method, prediction), (None, truth)]
+            for whose, arrays in places:
+                outcome = self.outcomes[need, whose]
+                if isinstance(outcome, Failure):
+                    return outcome
+                arrays[need] = outcome
+        return Observations(prediction, truth, pair, self.request.truth.width, self.request.truth.height)
+
+    def truth(self, needs: Sequence[str]) -> Mapping[str, Arrays] | Failure:
+        """The arrays of the true video, or why there are none; for what stands in `truth_needs`."""
+        arrays: dict[str, Arrays] = {}
+        for need in needs:
+            outcome = self.outcomes[need, None]
+            if isinstance(outcome, Failure):
+                return outcome
+            arrays[need] = outcome
+        return arrays
