@@ -1,8 +1,4 @@
-"""What the benchmark writes: the plan, one record a prediction, one row a sample and metric, and the result.
-
-All of it is a function of what goes in. Clocks, hosts and driver versions stand in `timings.json` and
-`environment.json` only, so that equal inputs give equal bytes in `samples.parquet` and `result.json`.
-"""
+"""Reading and writing what a run leaves: JSON of strict models, and the rows of `samples.parquet`."""
 
 from __future__ import annotations
 
@@ -11,9 +7,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from benchmark.metrics.definition import Direction, Reason, Status
+from benchmark.migrations import migrate
+from benchmark.schema import (
+    SCHEMA_VERSION,
+    DatasetInfo,
+    Interval,
+    MethodInfo,
+    MethodResult,
+    MetricSummary,
+    PredictionRecord,
+    RunPlan,
+    RunResult,
+    SampleRow,
+)
 from media.errors import AvatarBenchError
 from media.files import atomic_write
 
@@ -21,8 +29,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "PLAN",
+    "RESULT",
+    "SAMPLES",
     "SCHEMA_VERSION",
     "DatasetInfo",
+    "Interval",
     "MethodInfo",
     "MethodResult",
     "MetricSummary",
@@ -38,166 +50,9 @@ __all__ = [
     "write_samples",
 ]
 
-SCHEMA_VERSION = 1
 PLAN, SAMPLES, RESULT = "plan.json", "samples.parquet", "result.json"
 
 _Model = TypeVar("_Model", bound=BaseModel)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, ser_json_inf_nan="null"
-    )
-
-
-class MethodInfo(_Strict):
-    """A method as it took part in a run."""
-
-    id: str
-    version: str
-    title: str
-    licence: str
-    privileged: bool
-    """Saw the ground truth; never ranked."""
-    fingerprint: str
-    """Hash of the code and weights that decide its output."""
-    preparation: str | None
-    """Hash of the code and weights that decide its per-person work; null when there is none."""
-
-
-class DatasetInfo(_Strict):
-    """A data set as it took part in a run."""
-
-    id: str
-    """Name of its folder."""
-    sha256: str
-    """Hash of its clips' names, times and bytes."""
-    n_clips: int
-
-
-class RunPlan(_Strict):
-    """All that goes into a run. `run_id` is its hash."""
-
-    schema_version: int = SCHEMA_VERSION
-    run_id: str
-    package_version: str
-    protocol_id: str
-    protocol_sha256: str
-    dataset: DatasetInfo
-    split: str
-    sample_ids: tuple[str, ...]
-    """The test clips."""
-    methods: tuple[MethodInfo, ...]
-    seed: int
-    device: str
-    notes: tuple[str, ...]
-    """What a reader of the results should know."""
-
-
-class PredictionRecord(_Strict):
-    """One prediction, beside its video; written last, so that a video without a record is unfinished."""
-
-    schema_version: int = SCHEMA_VERSION
-    method_id: str
-    sample_id: str
-    key: str
-    """Hash of everything that decides the video."""
-    status: Status
-    reason: Reason | None = None
-    message: str | None = None
-    """What went wrong, in one line."""
-    sha256: str | None = None
-    """Of the video file."""
-    seeds: dict[str, int] = {}
-    """The seeds that the method reported."""
-
-
-class SampleRow(_Strict):
-    """One row of `samples.parquet`."""
-
-    run_id: str
-    protocol_id: str
-    protocol_sha256: str
-    dataset_id: str
-    dataset_sha256: str
-    split: str
-    method_id: str
-    method_version: str
-    privileged: bool
-    identity_id: str
-    sample_id: str
-    seed: int
-    """Seed that the method was given for this sample."""
-    metric_id: str
-    metric_version: str
-    unit: str
-    direction: Direction
-    value: float | None
-    """Null only with a reason."""
-    status: Status
-    reason: Reason | None
-    n_valid: int
-    """Frames or hands that the value rests on."""
-    n_total: int
-    """Frames or hands that were expected."""
-    prediction_sha256: str | None
-
-
-class MetricSummary(_Strict):
-    """One metric of one method over the data set."""
-
-    metric_id: str
-    metric_version: str
-    unit: str
-    direction: Direction
-    value: float | None
-    """Mean of frames, then of a person's clips, then of persons."""
-    reason: Reason | None
-    """Why there is no value."""
-    mean_over_clips: float | None
-    """The plain mean over clips, as the paper takes it."""
-    n_samples: int
-    """Samples that the metric applies to."""
-    n_scored: int
-    """Samples with a value (or equal to the truth in each pixel)."""
-    coverage: float | None
-    """`n_scored / n_samples`; null when the metric applies to no sample."""
-    n_identities: int
-    """Persons that the value rests on."""
-    n_valid: int
-    """Frames or hands that the value rests on."""
-    n_total: int
-    """Frames or hands that were expected."""
-
-
-class MethodResult(MethodInfo):
-    """One method's line of the table."""
-
-    coverage: float
-    """Share of the samples in which every metric that applies has a finding."""
-    ranked: bool
-    """Not privileged, and covered well enough by the protocol's rule."""
-    metrics: tuple[MetricSummary, ...]
-
-
-class RunResult(_Strict):
-    """The aggregate of a run."""
-
-    schema_version: int = SCHEMA_VERSION
-    run_id: str
-    package_version: str
-    protocol_id: str
-    protocol_sha256: str
-    dataset: DatasetInfo
-    split: str
-    n_samples: int
-    n_identities: int
-    seed: int
-    device: str
-    notes: tuple[str, ...]
-    samples_sha256: str
-    """Of `samples.parquet`, which this is a function of."""
-    methods: tuple[MethodResult, ...]
 
 
 def write_model(path: Path, model: BaseModel) -> None:
@@ -218,10 +73,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_model(path: Path, kind: type[_Model]) -> _Model:
-    """Read what `write_model` wrote.
+    """Read what `write_model` wrote, by this release or an older one (see `benchmark.migrations`).
 
     Raises:
-        AvatarBenchError: E504 when the folder is not a run, or the file is of another format.
+        AvatarBenchError: E504 when the folder is not a run, or the file is of another or a newer format.
     """
     if not path.is_file():
         raise AvatarBenchError(
@@ -232,15 +87,15 @@ def read_model(path: Path, kind: type[_Model]) -> _Model:
             fix=f"bench run --out {path.parent}",
         )
     try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return kind.model_validate(migrate(data, kind, path))
+    except (ValueError, KeyError, TypeError) as error:  # no JSON, no UTF-8, or other fields than the model's
         raise AvatarBenchError(
             "E504",
             f"{path.name} is not in this release's format",
             where=path,
-            expected=f"schema version {SCHEMA_VERSION}",
-            got=first,
+            expected=f"schema version {kind.model_fields['schema_version'].default}",
+            got=_first_line(error),
         ) from error
 
 
@@ -285,12 +140,25 @@ def read_samples(path: Path) -> list[SampleRow]:
             fix=f"bench score {path.parent}",
         )
     try:
-        return [SampleRow.model_validate(row) for row in pq.read_table(path).to_pylist()]
-    except (pa.ArrowInvalid, ValidationError) as error:
+        table = pq.read_table(path)
+        version = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
+        if version != str(SCHEMA_VERSION):
+            raise ValueError(f"schema version {version}")
+        return [SampleRow.model_validate(row) for row in table.to_pylist()]
+    except (pa.ArrowInvalid, ValueError) as error:
         raise AvatarBenchError(
             "E504",
             f"{path.name} is not in this release's format",
             where=path,
             expected=f"schema version {SCHEMA_VERSION}",
-            got=str(error).splitlines()[0],
+            got=_first_line(error),
+            fix=f"bench score {path.parent}",
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong; of a model's many complaints the first, with the field that it is about."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return str(error).splitlines()[0]
