@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Generation", "GroundTruth", "Identity", "Method", "MethodSpec", "Oracle", "Preparation", "Sample"]
+__all__ = [
+    "ClipSource",
+    "Generation",
+    "GroundTruth",
+    "Identity",
+    "Method",
+    "MethodSpec",
+    "Oracle",
+    "Preparation",
+    "Sample",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +67,25 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class GroundTruth:
-    """Where the true video of a sample stands; only an `Oracle` is given this."""
+class ClipSource:
+    """A stretch of a true video, at its own size and frame rate."""
 
     media: Path
-    """The clip's file, at its own size and frame rate."""
+    """The file."""
     start_s: float
-    """Where the clip begins in the file, seconds."""
+    """Where the stretch begins in the file, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroundTruth:
+    """Where the true video of a sample stands, and videos that it is not; only an `Oracle` is given this."""
+
+    clip: ClipSource
+    """The clip itself."""
+    other_speech: ClipSource | None
+    """Another clip of the same person, at least as long; None where the data set has none."""
+    other_identity: ClipSource | None
+    """A clip of another person, at least as long; None where the data set has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-from benchmark.metrics.definition import Metric
+from benchmark.metrics.definition import Metric, SetMetric
 from benchmark.metrics.hands import HKC, HKV_STD, HKV_VAR
 from benchmark.metrics.reconstruction import PSNR, SSIM
 from benchmark.protocol import Protocol
 from media.errors import AvatarBenchError
 
-__all__ = ["METRICS", "metrics_of"]
+__all__ = ["METRICS", "metrics_of", "missing_metrics"]
 
-METRICS: dict[str, Metric] = {metric.id: metric for metric in (PSNR, SSIM, HKC, HKV_STD, HKV_VAR)}
+METRICS: dict[str, Metric | SetMetric] = {metric.id: metric for metric in (PSNR, SSIM, HKC, HKV_STD, HKV_VAR)}
 
 
-def metrics_of(protocol: Protocol) -> list[Metric]:
+def missing_metrics(protocol: Protocol) -> dict[str, str]:
+    """What `protocol` asks for and this release does not have: by metric id, what there is instead."""
+    missing = {}
+    for rule in protocol.metrics:
+        metric = METRICS.get(rule.id)
+        if metric is None:
+            missing[rule.id] = "no such metric"
+        elif (metric.version, metric.on_miss) != (rule.version, rule.on_miss):
+            asked = f"not version {rule.version}, on_miss {rule.on_miss}"
+            missing[rule.id] = f"version {metric.version}, on_miss {metric.on_miss}, {asked}"
+    return missing
+
+
+def metrics_of(protocol: Protocol) -> list[Metric | SetMetric]:
     """The metrics of `protocol` in its order.
 
     Raises:
-        AvatarBenchError: E503 when the protocol names a metric or a version that this release does not have.
+        AvatarBenchError: E503 when the protocol names metrics or versions that this release does not have; all of
+            them are listed.
     """
-    for rule in protocol.metrics:
-        metric = METRICS.get(rule.id)
-        if metric is None or (metric.version, metric.on_miss) != (rule.version, rule.on_miss):
-            raise AvatarBenchError(
-                "E503",
-                f"the protocol '{protocol.id}' asks for a metric that this release does not have",
-                expected=f"{rule.id}, version {rule.version}, on_miss {rule.on_miss}",
-                got="no such metric"
-                if metric is None
-                else f"version {metric.version}, on_miss {metric.on_miss}",
-                fix="install the release that the protocol was written for",
-            )
+    missing = missing_metrics(protocol)
+    if missing:
+        raise AvatarBenchError(
+            "E503",
+            f"the protocol '{protocol.id}' asks for metrics that this release does not have "
+            f"({len(missing)} of {len(protocol.metrics)})",
+            expected=", ".join(rule.id for rule in protocol.metrics),
+            got="; ".join(f"{metric_id}: {found}" for metric_id, found in missing.items()),
+            fix="choose another protocol (bench protocols), or install the release that this one was written for",
+        )
     return [METRICS[rule.id] for rule in protocol.metrics]

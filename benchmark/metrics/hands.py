@@ -31,6 +31,10 @@ def hkc(observations: Observations) -> Measurement:
     """Hand keypoint confidence in 0..1: mean score over all expected hands, a missed hand counts 0.
 
     How many hands a frame should show (0 to 2) is read from the same frame of the true video.
+
+    On the sanity ladder it sees hands that are not clear (`blur`). What it cannot see: any clear hand is as good as
+    the true one, so a still picture (`frozen`), a late one (`shift`), another take and another person
+    (`other_speech`, `wrong_identity`) can score like the truth; so do `codec` and `noise` where hands are large.
     """
     expected = _present(observations.truth["hands_mp"]["score"]).sum(axis=1)  # [T] of 0, 1, 2
     total = int(expected.sum())
@@ -48,12 +52,19 @@ def hkc(observations: Observations) -> Measurement:
 
 
 def hkv_std(observations: Observations) -> Measurement:
-    """Hand keypoint variation, px at short side 512: mean over hands and points of sqrt(var x + var y)."""
+    """Hand keypoint variation, px at short side 512: mean over hands and points of sqrt(var x + var y).
+
+    It orders no rungs of the sanity ladder, because more is not better: `frozen` has none, and shaking hands more
+    than the truth.
+    """
     return _variation(observations, lambda variance: float(np.sqrt(variance).mean()))
 
 
 def hkv_var(observations: Observations) -> Measurement:
-    """Hand keypoint variance, px^2 at short side 512: mean over hands and points of var x + var y."""
+    """Hand keypoint variance, px^2 at short side 512: mean over hands and points of var x + var y.
+
+    As `hkv_std`, it orders no rungs of the sanity ladder.
+    """
     return _variation(observations, lambda variance: float(variance.mean()))
 
 
@@ -136,6 +147,7 @@ HKC = Metric(
     on_miss="zero",
     map=hkc,
     reduce=mean_over_identities,
+    orders=(("ground_truth", "blur"),),
 )
 HKV_STD = Metric(
     id="hkv_std",

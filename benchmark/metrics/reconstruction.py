@@ -11,12 +11,23 @@ __all__ = ["PSNR", "SSIM", "psnr", "ssim"]
 
 PEAK = 255.0
 
+_BELOW_THE_TRUTH = tuple(
+    ("ground_truth", rung)
+    for rung in ("codec", "blur", "noise", "shift", "frozen", "other_speech", "wrong_identity")
+)
+_ABOVE_ANOTHER_PERSON = tuple((rung, "wrong_identity") for rung in ("codec", "blur", "shift", "frozen"))
+
 
 def psnr(observations: Observations) -> Measurement:
     """Peak signal-to-noise ratio, dB: the mean over frames of `10 log10(255^2 / MSE)`.
 
     Equal frames have no finite PSNR. They are left out of the mean, which can only lower it; when all
     frames are equal the value is null with the reason `identical`.
+
+    On the sanity ladder each rung lies below the truth, and pictures of another person lie lowest. What it cannot
+    see: what a difference is. It does not hear the sound, so late lips (`shift`) and wrong words (`other_speech`)
+    are moved pixels like any others, and a still picture (`frozen`) can lie above a moving one (`other_speech`).
+    Rungs of different kinds, such as `codec` and `blur`, are ordered by their stated amounts and by nothing else.
     """
     mse = observations.pair["pixel_error"]["mse"]  # [T] float64, on the scale 0..255
     differing = mse[mse > 0]
@@ -27,7 +38,11 @@ def psnr(observations: Observations) -> Measurement:
 
 
 def ssim(observations: Observations) -> Measurement:
-    """Structural similarity (Wang et al. 2004): the mean over frames of the frames' mean SSIM."""
+    """Structural similarity (Wang et al. 2004): the mean over frames of the frames' mean SSIM.
+
+    On the sanity ladder it sees and misses what PSNR does, but for `noise`: in flat areas noise is all the structure
+    that there is, so a noisy truth can lie below a clean picture of another person.
+    """
     values = observations.pair["ssim_gauss11"]["ssim"]  # [T] float64
     return Measurement(float(values.mean()), values.size, values.size)
 
@@ -46,6 +61,7 @@ PSNR = Metric(
     on_miss="excluded",
     map=psnr,
     reduce=mean_over_identities,
+    orders=(*_BELOW_THE_TRUTH, *_ABOVE_ANOTHER_PERSON, ("noise", "wrong_identity")),
 )
 SSIM = Metric(
     id="ssim_gauss11_rgb",
@@ -61,4 +77,5 @@ SSIM = Metric(
     on_miss="excluded",
     map=ssim,
     reduce=mean_over_identities,
+    orders=(*_BELOW_THE_TRUTH, *_ABOVE_ANOTHER_PERSON),
 )

@@ -12,7 +12,7 @@ import pytest
 import baselines.ours
 import baselines.pose_driven
 from baselines.controls import FROZEN, GROUND_TRUTH, Frozen, TrueVideo
-from benchmark.contract import GroundTruth, MethodSpec, Sample
+from benchmark.contract import ClipSource, GroundTruth, MethodSpec, Sample
 from benchmark.registry import create_method
 from media.audio import SAMPLE_RATE, write_wav
 from media.errors import AvatarBenchError
@@ -55,7 +55,7 @@ def test_frozen_repeats_the_reference_picture_for_the_length_of_the_sound(sample
 def test_the_truth_is_brought_to_the_samples_size_rate_and_length(sample: Sample, tmp_path: Path):
     shades = (np.full((2 * HEIGHT, 2 * WIDTH, 3), 20 + 5 * frame, np.uint8) for frame in range(40))
     write_video(tmp_path / "true.mp4", shades, 50)
-    truth = GroundTruth(tmp_path / "true.mp4", start_s=0.2)
+    truth = GroundTruth(ClipSource(tmp_path / "true.mp4", start_s=0.2), None, None)
     frames = list(read_frames(TrueVideo("cpu").generate(sample, truth, tmp_path / "out.mp4").video))
     assert [frame.shape for frame in frames] == [(HEIGHT, WIDTH, 3)] * N_FRAMES
     shown = [frame.mean() for frame in frames]
