@@ -6,21 +6,25 @@ Nothing heavy is imported at the top, so that `bench --help` and the lists answe
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from media.errors import CODES, NOTES, AvatarBenchError
+from benchmark.cli_compare import compare
+from benchmark.cli_dataset import dataset
+from benchmark.cli_ladder import ladder
+from benchmark.cli_lists import doctor, methods, metrics, protocols, show
+from benchmark.console import err, out, progress_bar
+from media.errors import AvatarBenchError
 
 if TYPE_CHECKING:
+    from benchmark.cluster import ClusterOptions
     from benchmark.contract import MethodSpec
-    from benchmark.runner import Progress, RunOptions
+    from benchmark.stages import Done, Outlook, Work
 
 __all__ = ["app", "main"]
 
@@ -36,8 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 _Method = Annotated[list[str] | None, typer.Option("--method", "-m", help="Method to run; may be repeated.")]
 _Methods = Annotated[str | None, typer.Option("--methods", help="The same as one comma-separated list.")]
@@ -48,11 +50,32 @@ _Dataset = Annotated[
     ),
 ]
 _Protocol = Annotated[str, typer.Option(help="Protocol; see bench protocols.")]
+_Split = Annotated[str | None, typer.Option(help="Split of the data set; default: the protocol's.")]
+_Limit = Annotated[
+    int | None,
+    typer.Option(help="Only so many test clips, in the order of their names' hashes: a smaller run."),
+]
+_Sample = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Work on this clip only; may be repeated. The run stays the same, the rest stays to do."
+    ),
+]
 _Out = Annotated[Path | None, typer.Option("--out", help="Folder of the run; default: runs/<run id>.")]
 _Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 _Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 _Controls = Annotated[
     bool, typer.Option("--controls/--no-controls", help="Add ground_truth and frozen for scale.")
+]
+_Force = Annotated[bool, typer.Option("--force", help="Make again what is finished.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be made.")]
+_Cluster = Annotated[
+    str | None, typer.Option(help="slurm, or local for processes of this machine: run in shards.")
+]
+_Shards = Annotated[int | None, typer.Option(help="Number of shards; the results do not depend on it.")]
+_ClusterOption = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=VALUE for submitit, such as slurm_partition=gpu; may be repeated."),
 ]
 _RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
 
@@ -63,23 +86,36 @@ def run(
     methods: _Methods = None,
     dataset: _Dataset = None,
     protocol: _Protocol = "mini-v1",
+    split: _Split = None,
+    limit: _Limit = None,
+    sample: _Sample = None,
     out_folder: _Out = None,
     device: _Device = "auto",
     seed: _Seed = 0,
     controls: _Controls = True,
+    force: _Force = False,
+    dry_run: _DryRun = False,
+    cluster: _Cluster = None,
+    shards: _Shards = None,
+    cluster_option: _ClusterOption = None,
 ) -> None:
     """Predict, score and aggregate; whatever is finished already is not done again."""
-    from benchmark.runner import aggregate_run, plan_run, predict_run, score_run
+    from benchmark.plan import RunOptions
+    from benchmark.stages import foresee_predictions, run_stages
 
+    work = _work(sample, force, _cluster_options(cluster, shards, cluster_option))
     specs = _specs(method, methods, controls)
-    options = _options(specs, dataset, protocol, out_folder, device, seed)
-    with _progress() as progress:
-        planned = plan_run(options, progress)
-        predict_run(planned, {spec.id: spec for spec in specs}, progress)
-        score_run(planned, progress)
-    failed = aggregate_run(planned.folder)[1]
-    _show_result(planned.folder)
-    _finish(failed, planned.folder)
+    options = RunOptions(specs, protocol, dataset, out_folder, device, seed, split, limit)
+    with progress_bar() as progress:
+        if dry_run:
+            folder, outlooks = foresee_predictions(options, work, progress)
+        else:
+            done = run_stages(options, work, progress)
+    if dry_run:
+        return _show_outlook(folder, outlooks, "predictions")
+    if not done.unfinished:
+        _show_result(done.folder)
+    return _finish(done)
 
 
 @app.command()
@@ -88,117 +124,71 @@ def predict(
     methods: _Methods = None,
     dataset: _Dataset = None,
     protocol: _Protocol = "mini-v1",
+    split: _Split = None,
+    limit: _Limit = None,
+    sample: _Sample = None,
     out_folder: _Out = None,
     device: _Device = "auto",
     seed: _Seed = 0,
     controls: _Controls = True,
+    force: _Force = False,
+    dry_run: _DryRun = False,
 ) -> None:
     """Only make the predictions of a run."""
-    from benchmark.runner import plan_run, predict_run
+    from benchmark.plan import RunOptions
+    from benchmark.stages import foresee_predictions, predict_stage
 
+    work = _work(sample, force, None)
     specs = _specs(method, methods, controls)
-    options = _options(specs, dataset, protocol, out_folder, device, seed)
-    with _progress() as progress:
-        planned = plan_run(options, progress)
-        failed = predict_run(planned, {spec.id: spec for spec in specs}, progress)
-    out.print(f"Predictions stand in {planned.folder}. Score them with: bench score {planned.folder}")
-    _finish(failed, planned.folder)
+    options = RunOptions(specs, protocol, dataset, out_folder, device, seed, split, limit)
+    with progress_bar() as progress:
+        if dry_run:
+            folder, outlooks = foresee_predictions(options, work, progress)
+        else:
+            done = predict_stage(options, work, progress)
+    if dry_run:
+        return _show_outlook(folder, outlooks, "predictions")
+    out.print(f"Predictions stand in {done.folder}. Score them with: bench score {done.folder}")
+    return _finish(done)
 
 
 @app.command()
-def score(folder: _RunFolder, dataset: _Dataset = None) -> None:
+def score(
+    folder: _RunFolder,
+    dataset: _Dataset = None,
+    sample: _Sample = None,
+    force: _Force = False,
+    dry_run: _DryRun = False,
+) -> None:
     """Only score the predictions of a run (give --dataset again if the run had one)."""
-    from benchmark.runner import open_run, score_run
+    from benchmark.stages import foresee_scores, score_stage
 
-    with _progress() as progress:
-        failed = score_run(open_run(folder, dataset, progress), progress)
+    work = _work(sample, force, None)
+    with progress_bar() as progress:
+        if dry_run:
+            outlook = foresee_scores(folder, dataset, work, progress)
+        else:
+            done = score_stage(folder, dataset, work, progress)
+    if dry_run:
+        return _show_outlook(folder, [outlook], "observations")
     out.print(f"Scores stand in {folder}/samples.parquet. Aggregate them with: bench aggregate {folder}")
-    _finish(failed, folder)
+    return _finish(done)
 
 
 @app.command()
 def aggregate(folder: _RunFolder) -> None:
     """Only aggregate the scores of a run, and show the table."""
     from benchmark.runner import aggregate_run
+    from benchmark.stages import Done
 
     failed = aggregate_run(folder)[1]
     _show_result(folder)
-    _finish(failed, folder)
+    _finish(Done(folder, failed, 0))
 
 
-@app.command()
-def methods() -> None:
-    """List the methods that are installed."""
-    from benchmark.registry import list_methods
-
-    table = Table("method", "version", "what it is", "licence", header_style="bold")
-    broken = False
-    for listing in list_methods():
-        if listing.spec is None:
-            broken = True
-            table.add_row(f"[red]{listing.name}[/red]", "", f"[red]does not load: {listing.error}[/red]", "")
-        else:
-            spec = listing.spec
-            note = " (sees the truth, never ranked)" if spec.privileged else ""
-            table.add_row(spec.id, spec.version, spec.title + note, spec.licence)
-    out.print(table)
-    if broken:
-        raise typer.Exit(EXIT_BAD_INPUT)
-
-
-@app.command()
-def metrics() -> None:
-    """List the metrics with their exact variants."""
-    from benchmark.metrics.catalogue import METRICS
-
-    table = Table("column", "id", "version", "unit", "better", "definition", header_style="bold")
-    for metric in METRICS.values():
-        table.add_row(metric.column, metric.id, metric.version, metric.unit, metric.direction, metric.variant)
-    out.print(table)
-
-
-@app.command()
-def protocols() -> None:
-    """List the protocols with their hashes."""
-    from benchmark.protocol import list_protocols
-
-    table = Table("protocol", "sha256", "title", "metrics", header_style="bold")
-    for protocol in list_protocols():
-        names = ", ".join(rule.id for rule in protocol.metrics)
-        table.add_row(protocol.id, protocol.sha256[:12], protocol.title, names)
-    out.print(table)
-
-
-@app.command()
-def doctor(clean: Annotated[bool, typer.Option(help="Empty the cache, too.")] = False) -> None:
-    """Look at the installation and say what to do about what is missing."""
-    from benchmark.cache import clean_cache
-    from benchmark.doctor import examine
-
-    if clean:
-        out.print(f"Freed {clean_cache() / 1e6:.1f} MB of cache.")
-    table = Table("", "what", "found", "what to do", header_style="bold")
-    healthy = True
-    for check in examine():
-        healthy &= check.ok
-        table.add_row(
-            "[green]ok[/green]" if check.ok else "[red]no[/red]", check.name, check.found, check.fix
-        )
-    out.print(table)
-    if not healthy:
-        raise typer.Exit(EXIT_BAD_INPUT)
-
-
-@app.command()
-def show(code: Annotated[str, typer.Argument(help="An error code such as E402.")]) -> None:
-    """Explain an error code."""
-    known = CODES | NOTES
-    meaning = known.get(code.upper())
-    if meaning is None:
-        raise AvatarBenchError(
-            "E504", f"there is no error code '{code}'", expected=f"one of {', '.join(known)}"
-        )
-    out.print(f"{code.upper()}: {meaning}")
+for verb in (compare, ladder, methods, metrics, protocols, doctor, show):
+    app.command()(verb)
+app.add_typer(dataset, name="dataset")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -225,36 +215,28 @@ def _specs(method: list[str] | None, methods: str | None, controls: bool) -> tup
     return tuple(find_method(name) for name in dict.fromkeys(names))
 
 
-def _options(
-    specs: tuple[MethodSpec, ...],
-    dataset: Path | None,
-    protocol: str,
-    folder: Path | None,
-    device: str,
-    seed: int,
-) -> RunOptions:
-    from benchmark.runner import RunOptions
+def _work(sample: list[str] | None, force: bool, cluster: ClusterOptions | None) -> Work:
+    from benchmark.stages import Work
 
-    return RunOptions(specs, protocol, dataset, folder, device, seed)
+    return Work(tuple(sample) if sample else None, force, cluster)
 
 
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar on the terminal; messages that are no step stay above it."""
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
+def _cluster_options(
+    cluster: str | None, shards: int | None, assignments: list[str] | None
+) -> ClusterOptions | None:
+    if cluster is None and shards is None and not assignments:
+        return None
+    from benchmark.cluster import make_cluster_options
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bar(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:
-        task = bar.add_task("start", total=None)
+    return make_cluster_options(cluster, shards, assignments or [])
 
-        def update(what: str, done: int, total: int) -> None:
-            if total:
-                bar.update(task, description=what, completed=done, total=total)
-            else:
-                err.print(what, style="yellow", markup=False)
 
-        yield update
+def _show_outlook(folder: Path, outlooks: Sequence[Outlook], what: str) -> None:
+    table = Table("", f"{what} to make", "finished", header_style="bold")
+    for outlook in outlooks:
+        table.add_row(outlook.what, str(outlook.to_make), str(outlook.finished))
+    out.print(table)
+    out.print(f"  nothing was written to {folder}", style="dim", soft_wrap=True)
 
 
 def _show_result(folder: Path) -> None:
@@ -268,12 +250,20 @@ def _show_result(folder: Path) -> None:
     out.print(f"  files: {folder}/result.json, samples.parquet, predictions/", style="dim")
 
 
-def _finish(failed: int, folder: Path) -> None:
-    if failed:
+def _finish(done: Done) -> None:
+    if done.failed:
         err.print(
-            f"{failed} predictions failed; their tracebacks: {folder}/predictions/*/*.error.txt",
+            f"{done.failed} predictions failed or could not be measured; "
+            f"tracebacks: {done.folder}/predictions/*/*.error.txt",
             style="yellow",
         )
+    if done.unfinished:
+        err.print(
+            f"{done.unfinished} predictions of the run are still to be made, and a part of a run is not scored. "
+            "Start the same command without --sample; a smaller run is: --limit",
+            style="yellow",
+        )
+    if done.failed or done.unfinished:
         raise typer.Exit(EXIT_PARTIAL)
 
 

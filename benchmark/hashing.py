@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["derive_seed", "sha256_file", "sha256_json", "sha256_tree"]
+__all__ = ["derive_seed", "sha256_file", "sha256_json", "sha256_text", "sha256_tree", "shard_of"]
 
 _CHUNK = 1 << 20
 
@@ -24,7 +24,17 @@ def sha256_file(path: Path) -> str:
 def sha256_json(data: object) -> str:
     """SHA-256 of plain data in one canonical spelling: sorted keys, no spaces, no NaN."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return sha256_text(text)
+
+
+def sha256_text(text: str) -> str:
+    """Hexadecimal SHA-256 of a text in UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def shard_of(sample_id: str, n_shards: int) -> int:
+    """The shard, 0..`n_shards`-1, that a sample belongs to: it hangs on the sample's name alone."""
+    return int(sha256_text(sample_id), 16) % n_shards
 
 
 def sha256_tree(base: Path, paths: Iterable[str]) -> str:

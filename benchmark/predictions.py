@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -15,30 +17,36 @@ from typing import cast
 from pydantic import ValidationError
 
 from benchmark.cache import build_folder, cache_folder, make_folder
-from benchmark.contract import Generation, GroundTruth, Method, Oracle, Preparation
+from benchmark.checking import Rejected, check_video, unify_codec
+from benchmark.contract import Generation, Method, Oracle, Preparation
 from benchmark.hashing import derive_seed, sha256_file, sha256_json
 from benchmark.inputs import SampleInputs
 from benchmark.metrics.definition import Reason
 from benchmark.results import SCHEMA_VERSION, MethodInfo, PredictionRecord, write_model
 from media.errors import AvatarBenchError
 from media.files import atomic_write
-from media.video import probe, read_frames
 
-__all__ = ["ENVIRONMENT_CODES", "Predictor", "finished_record", "prediction_key", "video_path"]
+__all__ = [
+    "ENVIRONMENT_CODES",
+    "Predictor",
+    "finished_record",
+    "forget_prediction",
+    "keep_record",
+    "prediction_key",
+    "video_path",
+]
 
 ENVIRONMENT_CODES = frozenset({"E502", "E601", "E602", "E603"})
 """Errors that would meet every sample: they end the run instead of becoming a failed row."""
 
-_REASONS: dict[str, Reason] = {"E102": "no_reference_face", "E103": "no_reference_face", "E203": "silent"}
-_FPS_TOLERANCE = 1e-3
-
-
-class _Rejected(Exception):
-    """The method returned, but what it wrote is not the video that was asked for."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason: Reason = reason
+_REASONS: dict[str, Reason] = {
+    "E102": "no_reference_face",
+    "E103": "no_reference_face",
+    "E203": "silent",
+    "E406": "no_other_clip",
+}
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_VERSION = 2  # of the checks and of how a checked video is kept; part of each key
 
 
 def video_path(run: Path, method_id: str, sample_id: str) -> Path:
@@ -49,11 +57,11 @@ def video_path(run: Path, method_id: str, sample_id: str) -> Path:
 def prediction_key(method: MethodInfo, inputs: SampleInputs, device: str, seed: int) -> str:
     """Hash of everything that decides a prediction; paths and clocks are not among it."""
     sample = inputs.sample
-    content: list[object] = [method.id, method.version, method.fingerprint, device, seed]
+    content: list[object] = [_VERSION, method.id, method.version, method.fingerprint, device, seed]
     content += [sample.sample_id, sample.identity_id, sample.transcript, sample.n_frames, sample.fps]
     content += [sample.width, sample.height, sample.seed, inputs.reference_sha256, inputs.audio_sha256]
     if method.privileged:
-        content += inputs.truth.content()
+        content += inputs.ground_truth_content()
     return sha256_json(content)
 
 
@@ -71,6 +79,16 @@ def finished_record(run: Path, method_id: str, sample_id: str, key: str) -> Pred
     return record
 
 
+def keep_record(run: Path, record: PredictionRecord) -> None:
+    """Let a prediction count as finished; the last thing that is written of it."""
+    write_model(video_path(run, record.method_id, record.sample_id).with_suffix(".json"), record)
+
+
+def forget_prediction(run: Path, method_id: str, sample_id: str) -> None:
+    """Let a prediction count as unfinished, so that it is made again."""
+    video_path(run, method_id, sample_id).with_suffix(".json").unlink(missing_ok=True)
+
+
 @dataclass(slots=True)
 class Predictor:
     """One method at work in one run."""
@@ -81,9 +99,11 @@ class Predictor:
     run: Path
     device: str
     seed: int
+    codec: str
+    """The protocol's codec, in which every prediction is kept."""
 
     def predict(self, inputs: SampleInputs) -> tuple[PredictionRecord, Mapping[str, float]]:
-        """Generate, check and keep one video.
+        """Generate, check and store one video; it is finished once its record is kept (`keep_record`).
 
         A crash, or a video that is not what was asked for, becomes a record with status `failed`, and the
         traceback is kept beside it.
@@ -97,7 +117,7 @@ class Predictor:
         sample = inputs.sample
         target = video_path(self.run, self.info.id, sample.sample_id)
         make_folder(target.parent)
-        target.with_suffix(".json").unlink(missing_ok=True)
+        forget_prediction(self.run, self.info.id, sample.sample_id)
         key = prediction_key(self.info, inputs, self.device, self.seed)
         timings: dict[str, float] = {}
         record = PredictionRecord(
@@ -109,9 +129,9 @@ class Predictor:
         except Exception as error:  # whatever a method does wrong is this sample's failure
             if isinstance(error, AvatarBenchError) and error.code in ENVIRONMENT_CODES:
                 raise
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            if getattr(error, "errno", None) in _FULL:  # PyAV's errors have a number and are no OSError
                 raise AvatarBenchError(
-                    "E601", "the disk is full", where=target, fix="free some space"
+                    "E601", "the disk is full", where=target, fix="free some space or write to another disk"
                 ) from error
             target.unlink(missing_ok=True)
             with atomic_write(report) as temporary:
@@ -122,30 +142,29 @@ class Predictor:
             report.unlink(missing_ok=True)
             update = {"status": "ok", "sha256": sha256_file(target), "seeds": dict(generation.seeds)}
             record = record.model_copy(update=update)
-        write_model(target.with_suffix(".json"), record)
         return record, timings
 
     def _generate(self, inputs: SampleInputs, target: Path, timings: dict[str, float]) -> Generation:
         """Let the method write into a scratch folder and move the checked video to `target`."""
         sample = inputs.sample
-        with tempfile.TemporaryDirectory(
-            dir=target.parent, prefix=".part-", ignore_cleanup_errors=True
-        ) as scratch:
-            out = Path(scratch) / target.name
+        with _scratch_folder(target) as scratch:
+            out = scratch / target.name
             if self.info.privileged:
-                truth = GroundTruth(inputs.truth.path, inputs.truth.start_s)
                 begin = time.perf_counter()
-                generation = cast(Oracle, self.method).generate(sample, truth, out)
+                generation = cast(Oracle, self.method).generate(sample, inputs.ground_truth, out)
             else:
                 method = cast(Method, self.method)
                 begin = time.perf_counter()
-                prepared = self._prepared(method, inputs, Path(scratch) / "prepared")
+                prepared = self._prepared(method, inputs, scratch / "prepared")
                 timings["prepare"] = time.perf_counter() - begin
                 begin = time.perf_counter()
                 generation = method.generate(sample, prepared, out)
             timings["generate"] = time.perf_counter() - begin
             timings.update({f"generate.{stage}": seconds for stage, seconds in generation.timings_s.items()})
-            _check_video(out, inputs)
+            begin = time.perf_counter()
+            check_video(out, sample)
+            unify_codec(out, self.codec, sample)
+            timings["check"] = time.perf_counter() - begin
             os.replace(out, target)
         return generation
 
@@ -165,25 +184,27 @@ class Predictor:
         return folder
 
 
-def _check_video(path: Path, inputs: SampleInputs) -> None:
-    """Refuse a video that does not decode wholly to the frames that were asked for."""
-    sample = inputs.sample
-    if not path.is_file():
-        raise _Rejected("decode", "the method returned without writing its video")
+@contextmanager
+def _scratch_folder(target: Path) -> Iterator[Path]:
+    """A folder beside `target` to write into; the next start sweeps it away if this process is killed."""
     try:
-        info = probe(path)
-        n_frames = sum(1 for _ in read_frames(path))
-    except AvatarBenchError as error:
-        raise _Rejected("decode", f"the video does not decode: {error.what}") from error
-    if (info.width, info.height) != (sample.width, sample.height):
-        expected = f"{sample.width}x{sample.height}"
-        raise _Rejected("aspect_mismatch", f"expected {expected} pixels, got {info.width}x{info.height}")
-    if n_frames != sample.n_frames or abs(info.fps - sample.fps) > _FPS_TOLERANCE:
-        expected = f"{sample.n_frames} frames at {sample.fps:g} fps"
-        raise _Rejected("length_mismatch", f"expected {expected}, got {n_frames} at {info.fps:.4g} fps")
+        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".part-"))
+    except OSError as error:
+        full = error.errno in _FULL
+        raise AvatarBenchError(
+            "E601" if full else "E602",
+            "the disk is full" if full else "the output cannot be written",
+            where=target,
+            got=error.strerror,
+            fix="choose another folder with --out",
+        ) from error
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _reason(error: Exception) -> Reason:
-    if isinstance(error, _Rejected):
+    if isinstance(error, Rejected):
         return error.reason
     return _REASONS.get(error.code, "crash") if isinstance(error, AvatarBenchError) else "crash"

@@ -33,6 +33,8 @@ class VideoRule(BaseModel):
     """Shorter clips are refused, seconds."""
     codec: Literal["h264-yuv420p"]
     """How predictions are stored before they are scored."""
+    crop: Literal["none"] = "none"
+    """What is cut off before the size is brought to `long_side`: nothing, the whole picture is scored."""
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height in pixels of a `width` x `height` clip under this rule."""
@@ -55,7 +57,7 @@ class MetricRule(BaseModel):
     version: str
     """Version that the protocol was written for."""
     on_miss: Literal["excluded", "zero"]
-    """What a sample or hand without a finding costs; `excluded` shows in the coverage."""
+    """What a sample, hand or face without a finding costs; `excluded` shows in the coverage."""
 
 
 class Protocol(BaseModel):
@@ -84,8 +86,12 @@ class Protocol(BaseModel):
 
     @property
     def sha256(self) -> str:
-        """Hash of the meaning: comments and layout of the file do not count."""
-        return sha256_json(self.model_dump(mode="json"))
+        """Hash of the meaning: comments and layout of the file do not count.
+
+        A field that came later has as its default what was meant before, and counts only where it says otherwise; so
+        a protocol keeps its hash for as long as it keeps its meaning.
+        """
+        return sha256_json(self.model_dump(mode="json", exclude_defaults=True))
 
 
 def list_protocols() -> list[Protocol]:

@@ -21,6 +21,7 @@ __all__ = [
     "find_method",
     "fingerprint",
     "list_methods",
+    "missing_sources",
     "preparation_fingerprint",
 ]
 
@@ -122,6 +123,18 @@ def fingerprint(spec: MethodSpec) -> str:
 def preparation_fingerprint(preparation: Preparation) -> str:
     """SHA-256 of what decides a preparation's outcome beside the person."""
     return sha256_json([preparation.id, preparation.version, _hash_sources(preparation.sources)])
+
+
+def missing_sources(spec: MethodSpec) -> list[str]:
+    """Files and folders that the method and its preparation name and that are not there, weights above all."""
+    named = {*spec.sources, *(spec.preparation.sources if spec.preparation else ())}
+    return sorted(source for source in named if not _source_exists(source))
+
+
+def _source_exists(source: str) -> bool:
+    package, _, rest = source.partition("/")
+    found = importlib.util.find_spec(package)
+    return found is not None and found.origin is not None and (Path(found.origin).parent / rest).exists()
 
 
 def _hash_sources(sources: Iterable[str]) -> list[list[str]]:

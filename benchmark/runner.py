@@ -3,42 +3,47 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from benchmark.aggregate import aggregate
-from benchmark.cache import make_folder
 from benchmark.contract import MethodSpec
-from benchmark.environment import describe_environment, resolve_device
 from benchmark.extractors import Networks
-from benchmark.hashing import sha256_file, sha256_json
-from benchmark.inputs import SampleInputs, make_inputs
-from benchmark.manifest import Dataset, load_dataset
+from benchmark.features import TRUTH, load_features, write_features
+from benchmark.hashing import sha256_file
+from benchmark.inputs import SampleInputs
+from benchmark.locking import run_lock
 from benchmark.metrics.catalogue import metrics_of
-from benchmark.predictions import Predictor, finished_record, prediction_key
-from benchmark.protocol import Protocol, load_protocol
-from benchmark.registry import create_method, fingerprint, preparation_fingerprint
+from benchmark.metrics.definition import SetMetric
+from benchmark.plan import Progress, Run, RunOptions, open_run, plan_run
+from benchmark.predictions import (
+    Predictor,
+    finished_record,
+    forget_prediction,
+    keep_record,
+    prediction_key,
+)
+from benchmark.protocol import load_protocol
+from benchmark.registry import create_method, fingerprint
 from benchmark.results import (
     PLAN,
     RESULT,
     SAMPLES,
-    DatasetInfo,
     MethodInfo,
     PredictionRecord,
     RunPlan,
     RunResult,
-    read_json,
+    SampleRow,
     read_model,
     read_samples,
-    write_json,
     write_model,
     write_samples,
 )
-from benchmark.scorer import score_sample
-from benchmark.splits import SPLITS
+from benchmark.scorer import ScoreTask, score_samples, task_places
+from benchmark.timings import keep_environment, keep_timings
 from media.errors import AvatarBenchError
 
 __all__ = [
@@ -46,132 +51,102 @@ __all__ = [
     "Run",
     "RunOptions",
     "aggregate_run",
+    "find_predictions",
+    "forget_observations",
+    "forget_predictions",
+    "observation_places",
     "open_run",
     "plan_run",
     "predict_run",
+    "predict_samples",
     "score_run",
+    "score_tasks",
 ]
 
-ENVIRONMENT, TIMINGS = "environment.json", "timings.json"
 
-Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, done, total)`; `total` is 0 for a message that is no step."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What a user asks for."""
-
-    methods: tuple[MethodSpec, ...]
-    protocol: str = "mini-v1"
-    dataset: Path | None = None
-    """None is the data set that ships."""
-    out: Path | None = None
-    """None is `runs/<run id>`."""
-    device: str = "auto"
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A planned run: everything that was asked for stands and can be read."""
-
-    folder: Path
-    plan: RunPlan
-    protocol: Protocol
-    samples: tuple[SampleInputs, ...]
-
-
-def plan_run(options: RunOptions, progress: Progress) -> Run:
-    """Check all that a user can get wrong, before anything is written into the run's folder.
-
-    Raises:
-        AvatarBenchError: E4xx, E5xx, E602 and, for the clips' sound, E2xx.
-    """
-    device = resolve_device(options.device)
-    if not 0 <= options.seed < 2**31:
-        raise AvatarBenchError(
-            "E504",
-            "the seed is out of range",
-            where="--seed",
-            expected="0 to 2147483647",
-            got=str(options.seed),
-        )
-    protocol = load_protocol(options.protocol)
-    metrics_of(protocol)
-    dataset = load_dataset(options.dataset)
-    split = SPLITS[protocol.split](dataset)
-    samples = _make_samples(dataset, [clip.id for clip in split.test], protocol, options.seed, progress)
-    content = {
-        "package_version": version("avatarbench"),
-        "protocol_id": protocol.id,
-        "protocol_sha256": protocol.sha256,
-        "dataset": DatasetInfo(id=dataset.id, sha256=dataset.sha256, n_clips=len(dataset.clips)).model_dump(),
-        "split": split.id,
-        "sample_ids": sorted(inputs.sample.sample_id for inputs in samples),
-        "methods": [_method_info(spec).model_dump() for spec in options.methods],
-        "seed": options.seed,
-        "device": device,
-        "notes": list(split.notes),
+def find_predictions(run: Run) -> dict[tuple[str, str], PredictionRecord | None]:
+    """The record of each method's prediction of each sample; None where none is finished."""
+    return {
+        (info.id, inputs.sample.sample_id): _finished(run, info, inputs)
+        for info in run.plan.methods
+        for inputs in run.samples
     }
-    plan = RunPlan.model_validate({"run_id": sha256_json(content)[:16], **content})
-    folder = make_folder(options.out or Path("runs") / plan.run_id)
-    write_model(folder / PLAN, plan)
-    return Run(folder, plan, protocol, samples)
 
 
-def open_run(folder: Path, dataset: Path | None, progress: Progress) -> Run:
-    """A run that was planned before, with its data set checked to be the same.
+def forget_predictions(run: Run, samples: Collection[str]) -> None:
+    """Let the chosen samples' predictions count as unfinished, so that `predict_run` makes them again.
+
+    A run that is killed afterwards goes on from there: what was made again since is not made a third time.
+    """
+    for info in run.plan.methods:
+        for sample_id in sorted(samples):
+            forget_prediction(run.folder, info.id, sample_id)
+
+
+def observation_places(run: Run) -> list[Path]:
+    """Where the observations stand that scoring needs, whether they are there or not.
 
     Raises:
-        AvatarBenchError: E504 when the folder is not a run, E503 or E401 when protocol or data have changed.
+        AvatarBenchError: E504 when predictions are missing.
     """
-    plan = read_model(folder / PLAN, RunPlan)
-    protocol = load_protocol(plan.protocol_id)
-    if protocol.sha256 != plan.protocol_sha256:
-        raise AvatarBenchError(
-            "E503",
-            f"the protocol '{plan.protocol_id}' is not the one that the run was made with",
-            where=folder,
-            expected=plan.protocol_sha256,
-            got=protocol.sha256,
-            fix="make the run again: bench run",
-        )
-    found = load_dataset(dataset)
-    if found.sha256 != plan.dataset.sha256:
-        raise AvatarBenchError(
-            "E401",
-            "the data set is not the one that the run was made with",
-            where=found.root,
-            expected=f"'{plan.dataset.id}', sha256 {plan.dataset.sha256}",
-            got=f"'{found.id}', sha256 {found.sha256}",
-            fix="name the run's data set with --dataset",
-        )
-    return Run(folder, plan, protocol, _make_samples(found, plan.sample_ids, protocol, plan.seed, progress))
+    metrics = metrics_of(run.protocol)
+    return sorted({place for task in score_tasks(run) for place in task_places(run.folder, task, metrics)})
 
 
-def predict_run(run: Run, specs: Mapping[str, MethodSpec], progress: Progress) -> int:
+def forget_observations(run: Run, samples: Collection[str]) -> None:
+    """Remove the chosen samples' observations from the store, of the truth too, so that they are made again.
+
+    Raises:
+        AvatarBenchError: E504 when predictions are missing.
+    """
+    chosen = tuple(inputs for inputs in run.samples if inputs.sample.sample_id in samples)
+    for place in observation_places(replace(run, samples=chosen)):
+        place.unlink(missing_ok=True)
+
+
+def predict_run(
+    run: Run,
+    specs: Mapping[str, MethodSpec],
+    progress: Progress,
+    *,
+    samples: Collection[str] | None = None,
+) -> int:
     """Make the predictions that are not finished yet.
+
+    Args:
+        run: The run.
+        specs: The plan's methods by id.
+        progress: Told of each prediction.
+        samples: Only these samples; None is all.
 
     Returns:
         The number of predictions that failed.
+
+    Raises:
+        AvatarBenchError: E604 when another process works on the run; one of `ENVIRONMENT_CODES`.
     """
-    write_json(run.folder / ENVIRONMENT, describe_environment())
-    timings = read_json(run.folder / TIMINGS)
-    total, done, failed = len(run.plan.methods) * len(run.samples), 0, 0
+    with run_lock(run.folder):
+        keep_environment(run.folder)
+        return predict_samples(run, specs, progress, samples)
+
+
+def predict_samples(
+    run: Run, specs: Mapping[str, MethodSpec], progress: Progress, samples: Collection[str] | None = None
+) -> int:
+    """`predict_run` for a process that needs no lock of its own, such as a job of a cluster."""
+    chosen = [inputs for inputs in run.samples if samples is None or inputs.sample.sample_id in samples]
+    total, done, failed = len(run.plan.methods) * len(chosen), 0, 0
     for info in run.plan.methods:
         predictor: Predictor | None = None
-        for inputs in run.samples:
+        for inputs in chosen:
             sample_id = inputs.sample.sample_id
             progress(f"predict {info.id} {sample_id}", done, total)
             record = _finished(run, info, inputs)
             if record is None or record.status != "ok":
-                if predictor is None:
-                    spec, device = specs[info.id], run.plan.device
-                    method = create_method(spec, device)
-                    predictor = Predictor(info, method, spec.preparation, run.folder, device, run.plan.seed)
+                predictor = predictor or _make_predictor(run, info, specs[info.id])
                 record, seconds = predictor.predict(inputs)
-                _keep_timings(run, timings, f"predict {info.id} {sample_id}", seconds)
+                keep_timings(run.folder, f"predict {info.id} {sample_id}", seconds)
+                keep_record(run.folder, record)
             if record.status != "ok":
                 failed += 1
                 progress(f"{info.id} {sample_id} failed ({record.reason}): {record.message}", done, 0)
@@ -180,36 +155,49 @@ def predict_run(run: Run, specs: Mapping[str, MethodSpec], progress: Progress) -
     return failed
 
 
+def score_tasks(run: Run) -> list[ScoreTask]:
+    """What there is to score: each sample with the records of its predictions.
+
+    Raises:
+        AvatarBenchError: E504 when predictions are missing, because a part of a run is not scored.
+    """
+    return [ScoreTask(inputs, _records(run, inputs)) for inputs in run.samples]
+
+
 def score_run(run: Run, progress: Progress) -> int:
-    """Measure all predictions and write `samples.parquet`.
+    """Measure all predictions and write `features/` and `samples.parquet`.
 
     Returns:
         The number of samples of a method that have no measurement.
 
     Raises:
-        AvatarBenchError: E504 when predictions are missing; a part of a run is not scored.
+        AvatarBenchError: E504 when predictions are missing, because a part of a run is not scored; E604 when
+            another process works on the run.
     """
     metrics = metrics_of(run.protocol)
-    records = {inputs.sample.sample_id: _records(run, inputs) for inputs in run.samples}
-    timings = read_json(run.folder / TIMINGS)
-    rows = []
-    with Networks() as networks:
-        for done, inputs in enumerate(run.samples):
-            sample_id = inputs.sample.sample_id
-            progress(f"score {sample_id}", done, len(run.samples))
-            begin = time.perf_counter()
-            rows += score_sample(
-                run.folder,
-                run.plan,
-                inputs,
-                records[sample_id],
-                metrics,
-                networks,
-                report=lambda line, done=done: progress(line, done, 0),
-            )
-            _keep_timings(run, timings, f"score {sample_id}", {"observe": time.perf_counter() - begin})
-    write_samples(run.folder / SAMPLES, rows)
-    progress("score", len(run.samples), len(run.samples))
+    rows: list[SampleRow] = []
+    features: dict[tuple[str, str], dict[str, np.ndarray]] = {
+        (metric.id, owner): {}
+        for metric in metrics
+        if isinstance(metric, SetMetric)
+        for owner in (TRUTH, *(info.id for info in run.plan.methods))
+    }
+    with run_lock(run.folder), Networks() as networks:
+        tasks = score_tasks(run)
+        begin = time.perf_counter()
+        scores = score_samples(run.folder, run.plan, tasks, metrics, networks, _reporter(progress))
+        progress("score", 0, len(tasks))
+        for done, score in enumerate(scores, start=1):
+            now = time.perf_counter()
+            keep_timings(run.folder, f"score {score.sample_id}", {"observe": now - begin})
+            begin = now
+            rows += score.rows
+            for key, array in score.features.items():
+                features[key][score.sample_id] = array
+            progress(f"score {score.sample_id}", done, len(tasks))
+        for (metric_id, owner), arrays in features.items():
+            write_features(run.folder, metric_id, owner, arrays)
+        write_samples(run.folder / SAMPLES, rows)
     return len({(row.method_id, row.sample_id) for row in rows if row.status == "failed"})
 
 
@@ -218,46 +206,43 @@ def aggregate_run(folder: Path) -> tuple[RunResult, int]:
 
     Returns:
         The result, and the number of samples of a method that have no measurement.
+
+    Raises:
+        AvatarBenchError: E504 when the folder is no run or has no scores, E604 when another process works on it.
     """
     plan = read_model(folder / PLAN, RunPlan)
-    rows = read_samples(folder / SAMPLES)
-    if {row.run_id for row in rows} != {plan.run_id}:
-        raise AvatarBenchError(
-            "E504",
-            "the scores belong to an older plan of this folder",
-            where=folder,
-            expected=f"run {plan.run_id}",
-            got=f"run {', '.join(sorted({row.run_id for row in rows}))}",
-            fix=f"bench score {folder}",
-        )
-    protocol = load_protocol(plan.protocol_id)
-    result = aggregate(plan, protocol, metrics_of(protocol), rows, sha256_file(folder / SAMPLES))
-    write_model(folder / RESULT, result)
+    with run_lock(folder):
+        rows = read_samples(folder / SAMPLES)
+        if {row.run_id for row in rows} != {plan.run_id}:
+            raise AvatarBenchError(
+                "E504",
+                "the scores belong to an older plan of this folder",
+                where=folder,
+                expected=f"run {plan.run_id}",
+                got=f"run {', '.join(sorted({row.run_id for row in rows}))}",
+                fix=f"bench score {folder}",
+            )
+        protocol = load_protocol(plan.protocol_id)
+        metrics = metrics_of(protocol)
+        features = load_features(folder, [info.id for info in plan.methods], metrics)
+        result = aggregate(plan, protocol, metrics, rows, sha256_file(folder / SAMPLES), features)
+        write_model(folder / RESULT, result)
     return result, len({(row.method_id, row.sample_id) for row in rows if row.status == "failed"})
 
 
-def _make_samples(
-    dataset: Dataset, sample_ids: Sequence[str], protocol: Protocol, seed: int, progress: Progress
-) -> tuple[SampleInputs, ...]:
-    clips = {clip.id: clip for clip in dataset.clips}
-    samples = []
-    for done, sample_id in enumerate(sorted(sample_ids)):
-        progress(f"read {sample_id}", done, len(sample_ids))
-        samples.append(make_inputs(dataset, clips[sample_id], protocol, seed))
-    progress("read", len(sample_ids), len(sample_ids))
-    return tuple(samples)
-
-
-def _method_info(spec: MethodSpec) -> MethodInfo:
-    return MethodInfo(
-        id=spec.id,
-        version=spec.version,
-        title=spec.title,
-        licence=spec.licence,
-        privileged=spec.privileged,
-        fingerprint=fingerprint(spec),
-        preparation=None if spec.preparation is None else preparation_fingerprint(spec.preparation),
-    )
+def _make_predictor(run: Run, info: MethodInfo, spec: MethodSpec) -> Predictor:
+    if fingerprint(spec) != info.fingerprint:
+        raise AvatarBenchError(
+            "E504",
+            f"the method '{info.id}' is not the one of the plan: its code or weights have changed",
+            where=run.folder,
+            expected=f"fingerprint {info.fingerprint}",
+            got=f"fingerprint {fingerprint(spec)}",
+            fix="start again with: bench run",
+        )
+    method = create_method(spec, run.plan.device)
+    codec = run.protocol.video.codec
+    return Predictor(info, method, spec.preparation, run.folder, run.plan.device, run.plan.seed, codec)
 
 
 def _finished(run: Run, info: MethodInfo, inputs: SampleInputs) -> PredictionRecord | None:
@@ -279,6 +264,6 @@ def _records(run: Run, inputs: SampleInputs) -> dict[str, PredictionRecord]:
     return {method: record for method, record in found.items() if record is not None}
 
 
-def _keep_timings(run: Run, timings: dict[str, Any], what: str, seconds: Mapping[str, float]) -> None:
-    timings[what] = {stage: round(value, 3) for stage, value in seconds.items()}
-    write_json(run.folder / TIMINGS, timings)
+def _reporter(progress: Progress) -> Callable[[str], None]:
+    """Messages that are no step."""
+    return lambda line: progress(line, 0, 0)

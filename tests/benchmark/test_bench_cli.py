@@ -152,6 +152,34 @@ def test_doctor_looks_at_methods_data_and_cache(capsys: pytest.CaptureFixture[st
     assert list(own_cache.iterdir()) == []
 
 
+def test_doctor_names_missing_weights_and_packages(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    import baselines.controls
+    import benchmark.cli_lists
+
+    monkeypatch.setattr(benchmark.cli_lists.out, "width", 300)
+    spec = baselines.controls.FROZEN
+    lost = replace(spec, sources=("reference_model/weights/lost.safetensors",))
+    monkeypatch.setattr(baselines.controls, "FROZEN", lost)
+    assert main(["doctor"]) == 3
+    assert "missing: reference_model/weights/lost.safetensors" in capsys.readouterr().out
+    monkeypatch.setattr(baselines.controls, "FROZEN", replace(spec, needs=("a_package_nobody_has",)))
+    assert main(["doctor"]) == 3
+    assert "uv pip install a_package_nobody_has" in capsys.readouterr().out
+
+
+def test_doctor_looks_at_the_cluster_only_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    main(["doctor"])
+    assert "submitit" not in capsys.readouterr().out
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["doctor", "--cluster"]) == 3
+    printed = capsys.readouterr().out
+    assert "submitit" in printed and "sbatch" in printed
+
+
 def test_usage_errors_exit_with_2():
     assert main(["run", "--no-such-option"]) == 2
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import tiny_methods
 from tiny_methods import tiny_spec
+from tiny_runs import install_tiny_protocol, silent
 
 import benchmark.observations
 from baselines.controls import FROZEN, GROUND_TRUTH
@@ -23,20 +24,20 @@ from benchmark.runner import RunOptions, aggregate_run, open_run, plan_run, pred
 from media.errors import AvatarBenchError
 
 
-def silent(what: str, done: int, total: int) -> None:
-    """A progress that nobody watches."""
-
-
-def bench(people: Path, out: Path, *specs: MethodSpec, seed: int = 0) -> tuple[RunResult, int]:
+def bench(
+    people: Path, out: Path, *specs: MethodSpec, seed: int = 0, protocol: str = "tiny-v1"
+) -> tuple[RunResult, int]:
     """Plan, predict, score and aggregate."""
-    run = plan_run(RunOptions(specs, dataset=people, out=out, device="cpu", seed=seed), silent)
+    options = RunOptions(specs, protocol, dataset=people, out=out, device="cpu", seed=seed)
+    run = plan_run(options, silent)
     predict_run(run, {spec.id: spec for spec in specs}, silent)
     score_run(run, silent)
     return aggregate_run(run.folder)
 
 
 @pytest.fixture(autouse=True)
-def forget_calls() -> None:
+def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_tiny_protocol(tmp_path_factory.mktemp("tiny") / "protocols", monkeypatch)
     tiny_methods.generated.clear()
     tiny_methods.prepared_for.clear()
 
@@ -47,7 +48,8 @@ def by_metric(result: RunResult, method: str) -> dict[str, float | None]:
 
 
 def test_metrics_order_the_ladder_of_controls(people: Path, tmp_path: Path):
-    result, failed = bench(people, tmp_path / "run", tiny_spec("sliding", "Sliding"), GROUND_TRUTH, FROZEN)
+    specs = (tiny_spec("sliding", "Sliding"), GROUND_TRUTH, FROZEN)
+    result, failed = bench(people, tmp_path / "run", *specs, protocol="mini-v1")
     assert failed == 0
     truth, frozen, sliding = (by_metric(result, name) for name in ("ground_truth", "frozen", "sliding"))
     for metric in ("psnr_rgb_full", "ssim_gauss11_rgb"):
@@ -63,7 +65,7 @@ def test_metrics_order_the_ladder_of_controls(people: Path, tmp_path: Path):
 def test_rows_are_tidy_and_carry_their_provenance(people: Path, tmp_path: Path):
     result, _ = bench(people, tmp_path / "run", tiny_spec("sliding", "Sliding"))
     rows = read_samples(tmp_path / "run/samples.parquet")
-    assert len(rows) == 2 * 5
+    assert len(rows) == 2 * 2  # samples, metrics
     assert pq.read_schema(tmp_path / "run/samples.parquet").names == list(SampleRow.model_fields)
     assert {row.run_id for row in rows} == {result.run_id}
     assert {(row.identity_id, row.split) for row in rows} == {
@@ -91,7 +93,7 @@ def test_each_file_is_decoded_once_for_all_metrics_and_methods(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     specs = (tiny_spec("sliding", "Sliding"), FROZEN)
-    run = plan_run(RunOptions(specs, dataset=people, out=tmp_path / "run", device="cpu"), silent)
+    run = plan_run(RunOptions(specs, "tiny-v1", people, tmp_path / "run", "cpu"), silent)
     predict_run(run, {spec.id: spec for spec in specs}, silent)
     decoded: list[Path] = []
     read_frames = benchmark.observations.read_frames
@@ -145,7 +147,7 @@ def test_a_failed_prediction_is_a_failed_row_and_lowers_the_coverage(
     assert {(row.identity_id, row.reason, row.value) for row in broken} == {
         (name, reason, None) for name in hit
     }
-    assert len(rows) == 10
+    assert len(rows) == 2 * 2
     assert result.methods[0].coverage == 1 - len(hit) / 2
     assert not result.methods[0].ranked
     kept = sorted(path.suffix for path in (tmp_path / "run/predictions/faulty").iterdir())
@@ -193,7 +195,7 @@ def test_methods_share_a_preparation_of_the_same_name(people: Path, tmp_path: Pa
 
 def test_stages_can_be_run_alone_and_a_part_of_a_run_is_not_scored(people: Path, tmp_path: Path):
     spec = tiny_spec("sliding", "Sliding")
-    plan_run(RunOptions((spec,), dataset=people, out=tmp_path / "run", device="cpu"), silent)
+    plan_run(RunOptions((spec,), "tiny-v1", people, tmp_path / "run", "cpu"), silent)
     with pytest.raises(AvatarBenchError, match=r"E504: '(ada_one|ada_two)"):
         score_run(open_run(tmp_path / "run", people, silent), silent)
     with pytest.raises(AvatarBenchError, match="E504: the run has no scores yet"):
@@ -204,7 +206,7 @@ def test_stages_can_be_run_alone_and_a_part_of_a_run_is_not_scored(people: Path,
 
 def test_scores_of_another_data_set_are_refused(people: Path, tmp_path: Path):
     spec = tiny_spec("sliding", "Sliding")
-    plan_run(RunOptions((spec,), dataset=people, out=tmp_path / "run", device="cpu"), silent)
+    plan_run(RunOptions((spec,), "tiny-v1", people, tmp_path / "run", "cpu"), silent)
     other = shutil.copytree(people, tmp_path / "other")
     (other / "ada/one.mp4").unlink()
     with pytest.raises(AvatarBenchError, match="E401: the data set is not the one"):
