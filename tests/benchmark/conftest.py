@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 
-import benchmark.console  # noqa: F401  made before a test sets COLUMNS, which would fix its width for all tests
 from media.audio import SAMPLE_RATE
 from media.video import write_video
 

@@ -156,9 +156,8 @@ def test_doctor_names_missing_weights_and_packages(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     import baselines.controls
-    import benchmark.cli_lists
 
-    monkeypatch.setattr(benchmark.cli_lists.out, "width", 300)
+    monkeypatch.setenv("COLUMNS", "300")
     spec = baselines.controls.FROZEN
     lost = replace(spec, sources=("reference_model/weights/lost.safetensors",))
     monkeypatch.setattr(baselines.controls, "FROZEN", lost)

@@ -85,9 +85,8 @@ def test_comments_and_layout_are_not_part_of_the_hash(tmp_path: Path, monkeypatc
 def test_the_list_shows_what_this_release_lacks(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    import benchmark.cli_lists
 
-    monkeypatch.setattr(benchmark.cli_lists.out, "width", 400)
+    monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.delitem(METRICS, "iqa", raising=False)
     assert main(["protocols"]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if "-v1" in line]
