@@ -14,6 +14,7 @@ from reference_model.training.batches import Batch
 from reference_model.training.face_geometry import FaceGeometry
 from reference_model.training.losses import (
     LossWeights,
+    blinks_seen,
     joint_levers,
     joint_loss,
     lid_loss,
@@ -61,7 +62,8 @@ class PoseDrivenObjective(nn.Module):
         gap_error = geometry.lip_gap(scene, moved) - geometry.lip_gap(scene, wanted)
         joint_error = pose.rotations - batch.rotations
         both = frames[:, 1:] * frames[:, :-1]
-        point, drop = geometry.loss_weight, geometry.lid_drop(wanted)
+        point = geometry.loss_weight
+        drop = geometry.lid_drop(wanted) * blinks_seen(batch.innovations)
         lids = [
             lid_loss(error[:, :, where], drop, frames) for where in (geometry.upper_lid, geometry.around_eyes)
         ]

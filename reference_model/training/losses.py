@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reference_model.body.template import BodyTemplate
+from reference_model.innovations import BLINK_ONSET
 
 __all__ = [
     "LossWeights",
+    "blinks_seen",
     "joint_levers",
     "joint_loss",
     "lid_loss",
@@ -88,6 +90,20 @@ def lip_gap_loss(error: Tensor, closure: Tensor, extra: float, frame_weight: Ten
     """
     huber = F.smooth_l1_loss(error * 1e3, torch.zeros_like(error), reduction="none", beta=0.5)
     return _mean(huber, frame_weight * (1 + extra * closure))
+
+
+def blinks_seen(innovations: Tensor) -> Tensor:
+    """Frames from the crop's first blink onset on: a network cannot know of a blink that began before the crop.
+
+    Without this the lids of the first frames would learn to be down, just in case.
+
+    Args:
+        innovations: [B, T, 8].
+
+    Returns:
+        0 or 1, [B, T].
+    """
+    return (innovations[..., BLINK_ONSET] > 0.5).to(innovations.dtype).cummax(1).values
 
 
 def lid_loss(error: Tensor, wanted_drop: Tensor, frame_weight: Tensor) -> Tensor:

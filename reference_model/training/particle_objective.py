@@ -15,6 +15,7 @@ from reference_model.training.batches import Batch
 from reference_model.training.face_geometry import FaceGeometry, Scene
 from reference_model.training.losses import (
     LossWeights,
+    blinks_seen,
     joint_levers,
     joint_loss,
     lid_loss,
@@ -89,7 +90,7 @@ class ParticleObjective(nn.Module):
         joint_error = joints[..., :3] - batch.rotations
         still = torch.cat([joints[..., 3:], idle[..., 3:]], 2)
         point = geometry.loss_weight
-        drop = geometry.lid_drop(wanted)
+        drop = geometry.lid_drop(wanted) * blinks_seen(batch.innovations)
         lids = [
             lid_loss(of[:, :, where], drop, frames)
             for of in (full, error)

@@ -15,13 +15,14 @@ from baselines.pose_driven_network import load_network
 from media.errors import AvatarBenchError
 from reference_model.body.template import load_template
 from reference_model.corpus.corpus_file import GeometryCorpus, encode_log_mel, save_corpus
+from reference_model.innovations import BLINK_ONSET
 from reference_model.networks.model import load_model
 from reference_model.networks.weights import read_metadata
 from reference_model.training.batches import Batch
 from reference_model.training.corpus_batches import CorpusBatches
 from reference_model.training.face_report import FaceCurves, face_report
 from reference_model.training.geometric import main, make_objective
-from reference_model.training.losses import joint_levers, lid_loss, lip_gap_loss
+from reference_model.training.losses import blinks_seen, joint_levers, lid_loss, lip_gap_loss
 from reference_model.training.trainer import Trainer, TrainingOptions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -161,6 +162,12 @@ def test_lids_count_only_while_they_are_down():
         3.5 / 2
     )  # Huber: 4 mm less a half; one of two
     assert float(lid_loss(error, torch.zeros(1, 3), frames)) == 0
+
+
+def test_a_blink_that_began_before_the_crop_is_asked_of_nobody():
+    innovations = torch.zeros(2, 5, 8)
+    innovations[0, 2, BLINK_ONSET] = 1
+    assert blinks_seen(innovations).tolist() == [[0, 0, 1, 1, 1], [0, 0, 0, 0, 0]]
 
 
 def test_report_of_a_perfect_a_shut_and_a_shifted_prediction():
