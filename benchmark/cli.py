@@ -18,6 +18,7 @@ from benchmark.cli_compare import compare
 from benchmark.cli_dataset import dataset
 from benchmark.cli_ladder import ladder
 from benchmark.cli_lists import doctor, methods, metrics, protocols, show
+from benchmark.cli_weights import weights
 from benchmark.console import err, out, progress_bar
 from media.errors import AvatarBenchError
 
@@ -189,10 +190,11 @@ def aggregate(folder: _RunFolder) -> None:
 for verb in (compare, ladder, methods, metrics, protocols, doctor, show):
     app.command()(verb)
 app.add_typer(dataset, name="dataset")
+app.add_typer(weights, name="weights")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns the exit code: 0 ok, 2 usage, 3 bad input or environment, 6 partial run."""
+    """Run the program; returns the exit code: 0 ok, 2 usage, 3 bad input or environment, 4 broken ladder, 6 partial."""
     try:
         for entry in entry_points(group=COMMAND_GROUP):
             app.command(entry.name)(entry.load())
