@@ -8,6 +8,7 @@ folder and the cache (`AVATARBENCH_CACHE`) must stand on a file system that all 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections import defaultdict
@@ -119,7 +120,7 @@ def make_cluster_options(
                 expected="NAME=VALUE, such as slurm_partition=gpu or timeout_min=120",
                 got=word,
             )
-        parameters[name] = int(value) if value.lstrip("-").isdecimal() else value
+        parameters[name] = int(value) if re.fullmatch(r"-?\d+", value) else value
     return ClusterOptions(cast(ClusterKind, kind), n_shards, parameters)
 
 

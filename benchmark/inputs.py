@@ -54,7 +54,9 @@ class SampleInputs:
         return [None if view is None else view.content() for view in views]
 
 
-def make_inputs(dataset: Dataset, clip: Clip, protocol: Protocol, seed: int) -> SampleInputs:
+def make_inputs(
+    dataset: Dataset, clip: Clip, protocol: Protocol, seed: int, *, with_others: bool = True
+) -> SampleInputs:
     """Bring one clip onto the protocol's grid; the files stand in the cache, keyed by content.
 
     The sound comes from the video, or from the file of its own that the manifest names, and is cut to exactly
@@ -69,6 +71,7 @@ def make_inputs(dataset: Dataset, clip: Clip, protocol: Protocol, seed: int) -> 
         clip: A test clip.
         protocol: Frame rate, size and length.
         seed: Seed of the run.
+        with_others: Choose the other clips; without a privileged method nobody needs them.
 
     Raises:
         AvatarBenchError: E402 when the clip is absent, damaged, too short or not the file that the manifest
@@ -114,8 +117,8 @@ def make_inputs(dataset: Dataset, clip: Clip, protocol: Protocol, seed: int) -> 
         truth=truth,
         reference_sha256=sha256_file(sample.reference_image),
         audio_sha256=sha256_file(sample.audio),
-        other_speech=_choose(dataset, clip, truth, same_person=True),
-        other_identity=_choose(dataset, clip, truth, same_person=False),
+        other_speech=_choose(dataset, clip, truth, same_person=True) if with_others else None,
+        other_identity=_choose(dataset, clip, truth, same_person=False) if with_others else None,
     )
 
 

@@ -24,6 +24,7 @@ from media.errors import AvatarBenchError
 __all__ = ["file_lock", "run_lock", "shard_lock", "sweep"]
 
 RUN_LOCK, SHARD_LOCK = ".lock", ".lock-shard-"
+_OWN_FOLDERS = ("predictions", "features")
 
 # Scratch folders, and what `atomic_write` calls its unfinished files.
 _TEMPORARY = re.compile(r"\.part-.*|\..+\.[0-9a-f]{8}(\.[A-Za-z0-9]+)?")
@@ -86,7 +87,8 @@ def shard_lock(folder: Path, shard: int, token: str) -> Iterator[None]:
 def sweep(folder: Path) -> int:
     """Remove scratch folders and half-written files of killed processes from a run; returns how many there were.
 
-    Only for the holder of the run's lock.
+    Only for the holder of the run's lock. Folders that are not a run's own are not looked into: a run may be written
+    into a folder that holds other things, too.
 
     Raises:
         AvatarBenchError: E604 when a job of a shard is still at work; nothing is removed then.
@@ -96,6 +98,8 @@ def sweep(folder: Path) -> int:
             pass
     found = 0
     for place, folders, files in os.walk(folder):
+        if Path(place) == folder:
+            folders[:] = [name for name in folders if name in _OWN_FOLDERS or _TEMPORARY.fullmatch(name)]
         for name in [name for name in folders if _TEMPORARY.fullmatch(name)]:
             shutil.rmtree(Path(place) / name, ignore_errors=True)
             folders.remove(name)
@@ -154,7 +158,7 @@ def _acquire(path: Path, wait: bool) -> int:
                 "another process works on this run",
                 where=path.parent,
                 got=_describe(holder),
-                fix=f"wait until it has finished, or stop it: kill {holder.get('pid', '<its number>')}",
+                fix="wait until it has finished, or stop that process",
             ) from None
         except OSError as error:
             os.close(stream)

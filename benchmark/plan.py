@@ -17,7 +17,7 @@ from benchmark.inputs import SampleInputs, make_inputs
 from benchmark.locking import run_lock
 from benchmark.manifest import Dataset, load_dataset
 from benchmark.metrics.catalogue import metrics_of
-from benchmark.protocol import Protocol, load_protocol
+from benchmark.protocol import Protocol, load_protocol, load_same_protocol
 from benchmark.registry import fingerprint, preparation_fingerprint
 from benchmark.results import (
     PLAN,
@@ -29,7 +29,7 @@ from benchmark.results import (
     read_model,
     write_model,
 )
-from benchmark.splits import SPLITS
+from benchmark.splits import split_dataset
 from media.errors import AvatarBenchError
 
 __all__ = [
@@ -101,16 +101,7 @@ def propose_run(options: RunOptions, *, elsewhere: bool = False) -> PlannedRun:
     protocol = load_protocol(options.protocol)
     metrics_of(protocol)
     dataset = load_dataset(options.dataset)
-    split_id = options.split or protocol.split
-    if split_id not in SPLITS:
-        near = difflib.get_close_matches(split_id, SPLITS, n=1, cutoff=0.4)
-        raise AvatarBenchError(
-            "E504",
-            f"unknown split '{split_id}'." + (f" Did you mean '{near[0]}'?" if near else ""),
-            where="--split",
-            expected=f"one of {', '.join(SPLITS)}",
-        )
-    split = SPLITS[split_id](dataset)
+    split = split_dataset(dataset, options.split or protocol.split)
     notes = list(split.notes)
     sample_ids = sorted((clip.id for clip in split.test), key=sha256_text)[: options.limit]
     if len(sample_ids) < len(split.test):
@@ -140,10 +131,7 @@ def start_run(planned: PlannedRun, progress: Progress) -> None:
     folder = make_folder(planned.folder)
     with run_lock(folder):
         if (folder / PLAN).is_file():
-            try:
-                before = read_model(folder / PLAN, RunPlan).run_id
-            except AvatarBenchError:  # of another release, or damaged
-                before = "of another format"
+            before = _run_that_stands(folder)
             if before == planned.plan.run_id:
                 return
             progress(f"{folder} held the run {before}; it now becomes {planned.plan.run_id}", 0, 0)
@@ -153,6 +141,26 @@ def start_run(planned: PlannedRun, progress: Progress) -> None:
             (folder / SAMPLES).unlink(missing_ok=True)
             shutil.rmtree(folder / "features", ignore_errors=True)
         write_model(folder / PLAN, planned.plan)
+
+
+def _run_that_stands(folder: Path) -> str:
+    """Id of the run in a folder.
+
+    Raises:
+        AvatarBenchError: E504 when its plan.json is none of a benchmark run, of any release.
+    """
+    try:
+        return read_model(folder / PLAN, RunPlan).run_id
+    except AvatarBenchError as error:
+        text = (folder / PLAN).read_text(encoding="utf-8", errors="replace")
+        if '"run_id"' in text and '"protocol_sha256"' in text:
+            return "of another format"
+        raise AvatarBenchError(
+            "E504",
+            "the folder holds a plan.json that is not of a run; nothing was changed",
+            where=folder,
+            fix="choose another folder with --out, or move that file away",
+        ) from error
 
 
 def plan_run(options: RunOptions, progress: Progress) -> Run:
@@ -183,16 +191,7 @@ def open_run(
             or data have changed.
     """
     plan = read_model(folder / PLAN, RunPlan)
-    protocol = load_protocol(plan.protocol_id)
-    if protocol.sha256 != plan.protocol_sha256:
-        raise AvatarBenchError(
-            "E503",
-            f"the protocol '{plan.protocol_id}' is not the one that the run was made with",
-            where=folder,
-            expected=plan.protocol_sha256,
-            got=protocol.sha256,
-            fix="make the run again: bench run",
-        )
+    protocol = load_same_protocol(plan.protocol_id, plan.protocol_sha256, folder)
     found = load_dataset(dataset)
     if found.sha256 != plan.dataset.sha256:
         raise AvatarBenchError(
@@ -237,11 +236,15 @@ def read_samples_of(
         AvatarBenchError: E402 and E2xx for a clip that cannot be used.
     """
     clips = {clip.id: clip for clip in planned.dataset.clips}
+    with_others = any(method.privileged for method in planned.plan.methods)
     samples = []
     for done, sample_id in enumerate(sorted(sample_ids)):
         progress(f"read {sample_id}", done, len(sample_ids))
         clip = clips[sample_id]
-        samples.append(make_inputs(planned.dataset, clip, planned.protocol, planned.plan.seed))
+        inputs = make_inputs(
+            planned.dataset, clip, planned.protocol, planned.plan.seed, with_others=with_others
+        )
+        samples.append(inputs)
     progress("read", len(sample_ids), len(sample_ids))
     return tuple(samples)
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from benchmark.hashing import sha256_json
 from media.errors import AvatarBenchError
 
-__all__ = ["MetricRule", "Protocol", "VideoRule", "list_protocols", "load_protocol"]
+__all__ = ["MetricRule", "Protocol", "VideoRule", "list_protocols", "load_protocol", "load_same_protocol"]
 
 _FOLDER = Path(__file__).parent / "protocols"
 _STRICT = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -117,6 +117,30 @@ def load_protocol(name: str) -> Protocol:
             fix="list them with: bench protocols",
         )
     return _read(path)
+
+
+def load_same_protocol(name: str, sha256: str, run: Path) -> Protocol:
+    """The protocol that a run was made with.
+
+    Args:
+        name: Its id in the run's plan.
+        sha256: Its hash in the run's plan.
+        run: The run's folder, for the message.
+
+    Raises:
+        AvatarBenchError: E503 when this release has none of that name, or another one.
+    """
+    protocol = load_protocol(name)
+    if protocol.sha256 != sha256:
+        raise AvatarBenchError(
+            "E503",
+            f"the protocol '{name}' is not the one that the run was made with",
+            where=run,
+            expected=sha256,
+            got=protocol.sha256,
+            fix="use the release that made the run, or make it again: bench run",
+        )
+    return protocol
 
 
 def _read(path: Path) -> Protocol:

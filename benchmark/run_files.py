@@ -13,7 +13,7 @@ from benchmark.features import TRUTH, features_path, read_features
 from benchmark.hashing import sha256_file
 from benchmark.metrics.catalogue import metrics_of
 from benchmark.metrics.definition import Metric, SetMetric
-from benchmark.protocol import load_protocol
+from benchmark.protocol import load_same_protocol
 from benchmark.results import PLAN, RESULT, SAMPLES, read_model, read_samples
 from benchmark.schema import MethodResult, RunPlan, RunResult, SampleRow
 from media.errors import AvatarBenchError
@@ -120,17 +120,9 @@ def metrics_of_run(files: RunFiles) -> list[Metric | SetMetric]:
     Raises:
         AvatarBenchError: E503 when this release's protocol of that name is another one.
     """
-    protocol = load_protocol(files.plan.protocol_id)
-    if protocol.sha256 != files.plan.protocol_sha256:
-        raise AvatarBenchError(
-            "E503",
-            f"the protocol '{protocol.id}' is not the one that the run was made with",
-            where=files.folder,
-            expected=files.plan.protocol_sha256,
-            got=protocol.sha256,
-            fix="use the release that made the run, or make it again: bench run",
-        )
-    return list(metrics_of(protocol))
+    plan = files.plan
+    protocol = load_same_protocol(plan.protocol_id, plan.protocol_sha256, files.folder)
+    return metrics_of(protocol)
 
 
 def choose_sides(a: RunFiles, b: RunFiles | None, names: Sequence[str]) -> tuple[Side, Side]:

@@ -26,7 +26,7 @@ from benchmark.predictions import (
     keep_record,
     prediction_key,
 )
-from benchmark.protocol import load_protocol
+from benchmark.protocol import load_same_protocol
 from benchmark.registry import create_method, fingerprint
 from benchmark.results import (
     PLAN,
@@ -208,7 +208,8 @@ def aggregate_run(folder: Path) -> tuple[RunResult, int]:
         The result, and the number of samples of a method that have no measurement.
 
     Raises:
-        AvatarBenchError: E504 when the folder is no run or has no scores, E604 when another process works on it.
+        AvatarBenchError: E504 when the folder is no run or has no scores, E503 when the protocol has changed, E604
+            when another process works on it.
     """
     plan = read_model(folder / PLAN, RunPlan)
     with run_lock(folder):
@@ -222,7 +223,7 @@ def aggregate_run(folder: Path) -> tuple[RunResult, int]:
                 got=f"run {', '.join(sorted({row.run_id for row in rows}))}",
                 fix=f"bench score {folder}",
             )
-        protocol = load_protocol(plan.protocol_id)
+        protocol = load_same_protocol(plan.protocol_id, plan.protocol_sha256, folder)
         metrics = metrics_of(protocol)
         features = load_features(folder, [info.id for info in plan.methods], metrics)
         result = aggregate(plan, protocol, metrics, rows, sha256_file(folder / SAMPLES), features)

@@ -32,6 +32,7 @@ from benchmark.runner import (
     predict_run,
     score_run,
 )
+from media.errors import AvatarBenchError
 
 __all__ = [
     "Done",
@@ -119,6 +120,7 @@ def score_stage(folder: Path, dataset: Path | None, work: Work, progress: Progre
     Raises:
         AvatarBenchError: see `open_run` and `score_run`.
     """
+    _refuse_part_of_scores(work)
     run = open_run(folder, dataset, progress)
     chosen = choose_samples(run.plan, work.samples)
     with run_lock(folder):
@@ -153,11 +155,22 @@ def foresee_scores(folder: Path, dataset: Path | None, work: Work, progress: Pro
     Raises:
         AvatarBenchError: see `open_run`; E504 when predictions are missing.
     """
+    _refuse_part_of_scores(work)
     with _borrowed_cache():
         run = open_run(folder, dataset, progress, work.samples)
     places = observation_places(run)
     stored = 0 if work.force else sum(place.is_file() for place in places)
     return Outlook("score", len(places) - stored, stored)
+
+
+def _refuse_part_of_scores(work: Work) -> None:
+    if work.samples and not work.force:
+        raise AvatarBenchError(
+            "E504",
+            "a part of a run is not scored: --sample only chooses what --force observes again",
+            where="--sample",
+            fix="leave --sample out, or add --force",
+        )
 
 
 def _predict(options: RunOptions, work: Work, progress: Progress, stack: ExitStack) -> tuple[Run, int]:

@@ -204,6 +204,17 @@ def test_stages_can_be_run_alone_and_a_part_of_a_run_is_not_scored(people: Path,
         open_run(tmp_path, people, silent)
 
 
+def test_scores_are_not_aggregated_under_another_protocol(people: Path, tmp_path: Path):
+    bench(people, tmp_path / "run", tiny_spec("sliding", "Sliding"))
+    plan, result = (tmp_path / "run" / name for name in ("plan.json", "result.json"))
+    before = result.read_bytes()
+    changed = json.loads(plan.read_text()) | {"protocol_sha256": "0" * 64}
+    plan.write_text(json.dumps(changed))
+    with pytest.raises(AvatarBenchError, match="E503: the protocol 'tiny-v1' is not the one"):
+        aggregate_run(tmp_path / "run")
+    assert result.read_bytes() == before
+
+
 def test_scores_of_another_data_set_are_refused(people: Path, tmp_path: Path):
     spec = tiny_spec("sliding", "Sliding")
     plan_run(RunOptions((spec,), "tiny-v1", people, tmp_path / "run", "cpu"), silent)

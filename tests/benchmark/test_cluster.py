@@ -212,8 +212,8 @@ def test_cluster_options_are_checked(
 
 
 def test_numbers_among_cluster_options_become_integers():
-    options = make_cluster_options("slurm", 3, ["timeout_min=90", "slurm_partition=gpu"])
-    assert options.parameters == {"timeout_min": 90, "slurm_partition": "gpu"}
+    options = make_cluster_options("slurm", 3, ["timeout_min=90", "slurm_partition=gpu", "slurm_comment=--5"])
+    assert options.parameters == {"timeout_min": 90, "slurm_partition": "gpu", "slurm_comment": "--5"}
 
 
 def test_an_option_that_submitit_does_not_know_is_refused(people: Path, tmp_path: Path, tiny_protocol: str):

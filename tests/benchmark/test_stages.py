@@ -214,3 +214,15 @@ def test_a_method_that_changed_since_the_plan_is_not_run_under_its_old_name(crow
     with pytest.raises(AvatarBenchError, match="E504: the method 'sliding' is not the one of the plan"):
         predict_run(planned, {"sliding": newer}, silent)
     assert tiny_methods.generated == []
+
+
+def test_a_plan_that_is_none_of_ours_is_left_alone_with_all_that_stands_beside_it(
+    people: Path, tmp_path: Path
+):
+    folder = tmp_path / "project"
+    (folder / "features").mkdir(parents=True)
+    (folder / "plan.json").write_text('{"holiday": "sea"}')
+    (folder / "features" / "list.txt").write_text("mine")
+    assert main(["run", "-m", "frozen", "--dataset", str(people), "--out", str(folder)]) == 3
+    assert (folder / "plan.json").read_text() == '{"holiday": "sea"}'
+    assert (folder / "features" / "list.txt").read_text() == "mine"
