@@ -12,18 +12,19 @@ from __future__ import annotations
 import importlib.util
 from array import array
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import cv2
 import numpy as np
 
-from benchmark.counters import Counters
+from benchmark import random_networks
 from benchmark.hashing import sha256_tree
 from benchmark.metrics.definition import Arrays
+from benchmark.networks import Network, Networks
+from benchmark.person_extractors import FACE_MESH, PERSON_SEGMENTER, FaceLandmarks, PersonFidelity
+from benchmark.similarity import ssim_map
 
 if TYPE_CHECKING:
     from media.landmarks import HandDetector
@@ -37,43 +38,6 @@ __all__ = [
     "Networks",
     "PairExtractor",
 ]
-
-_Loaded = TypeVar("_Loaded")
-
-
-@dataclass(frozen=True, slots=True)
-class Network(Generic[_Loaded]):
-    """A network as data: known, and its weights hashed, without being loaded."""
-
-    id: str
-    """Name in the counters; unique."""
-    load: Callable[[], AbstractContextManager[_Loaded]]
-    """Builds it; what it enters is closed at the end of the scoring."""
-    sha256: Callable[[], str]
-    """Hash of the weights' bytes."""
-
-
-class Networks:
-    """Networks that extractors share: each is loaded once, on first use, and closed with the scoring."""
-
-    def __init__(self) -> None:
-        self.counters = Counters()
-        self._stack = ExitStack()
-        self._loaded: dict[str, Any] = {}
-
-    def __enter__(self) -> Networks:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._loaded.clear()
-        self._stack.close()
-
-    def get(self, network: Network[_Loaded]) -> _Loaded:
-        """The loaded network."""
-        if network.id not in self._loaded:
-            self._loaded[network.id] = self._stack.enter_context(network.load())
-            self.counters.loads[network.id] += 1
-        return self._loaded[network.id]
 
 
 class ClipExtractor(Protocol):
@@ -204,37 +168,18 @@ class PixelError:
 
 
 class GaussianSsim:
-    """SSIM of each frame: `ssim` [T] float64, the mean over pixels and channels of RGB on the scale 0..255.
-
-    Wang et al. 2004: Gaussian window 11x11 of sigma 1.5, K1 0.01, K2 0.03, population covariance; the border is
-    reflected and counts, as in torchmetrics. The window is separable, so OpenCV does this in double precision in a
-    third of the time that a full convolution takes in single precision.
-    """
-
-    _WINDOW, _SIGMA = (11, 11), 1.5
-    _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    """SSIM of each frame: `ssim` [T] float64, the mean over pixels and channels of RGB; see `ssim_map`."""
 
     def __init__(self, networks: Networks) -> None:
         self._ssim: list[float] = []
 
     def add(self, prediction: np.ndarray, truth: np.ndarray) -> None:
         """Compare one frame."""
-        x, y = prediction.astype(np.float64), truth.astype(np.float64)  # [H, W, 3]
-        mean_x, mean_y = self._blur(x), self._blur(y)
-        product = mean_x * mean_y
-        squares = mean_x**2 + mean_y**2
-        covariance = self._blur(x * y) - product
-        variances = self._blur(x * x + y * y) - squares
-        similarity = (2 * product + self._C1) * (2 * covariance + self._C2)
-        similarity /= (squares + self._C1) * (variances + self._C2)
-        self._ssim.append(float(similarity.mean()))
+        self._ssim.append(float(ssim_map(prediction, truth).mean()))
 
     def arrays(self) -> Arrays:
         """`ssim`."""
         return {"ssim": np.array(self._ssim)}
-
-    def _blur(self, picture: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(picture, self._WINDOW, self._SIGMA, borderType=cv2.BORDER_REFLECT_101)
 
 
 EXTRACTORS: dict[str, Extractor] = {
@@ -243,6 +188,20 @@ EXTRACTORS: dict[str, Extractor] = {
         Extractor("hands_mp", "1", "clip", Hands, "padded to a square", "float32", network=HAND_DETECTOR),
         Extractor("pixel_error", "1", "pair", PixelError, "none", "int64"),
         Extractor("ssim_gauss11", "1", "pair", GaussianSsim, "none", "float64"),
+        Extractor("face_mesh_mp", "1", "clip", FaceLandmarks, "none", "float32", network=FACE_MESH),
+        Extractor(
+            "person_fidelity", "1", "pair", PersonFidelity, "none", "float64", network=PERSON_SEGMENTER
+        ),
+        Extractor(
+            "random_frames",
+            "1",
+            "batch",
+            random_networks.RandomFrames,
+            random_networks.PREPROCESSING,
+            "float32",
+            batch_size=random_networks.BATCH_SIZE,
+            network=random_networks.RANDOM_CNN,
+        ),
     )
 }
 """By id."""

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from benchmark.metrics.definition import Metric, SetMetric
 from benchmark.metrics.hands import HKC, HKV_STD, HKV_VAR
+from benchmark.metrics.keypoints import AKD_FACE, AKD_HAND
+from benchmark.metrics.person import PSNR_PERSON, SSIM_PERSON
+from benchmark.metrics.random_features import FD_RANDOM_FRAMES, FD_RANDOM_WINDOWS, KD_RANDOM_FRAMES
 from benchmark.metrics.reconstruction import PSNR, SSIM
 from benchmark.protocol import Protocol
 from media.errors import AvatarBenchError
 
 __all__ = ["METRICS", "metrics_of", "missing_metrics"]
 
-METRICS: dict[str, Metric | SetMetric] = {metric.id: metric for metric in (PSNR, SSIM, HKC, HKV_STD, HKV_VAR)}
+METRICS: dict[str, Metric | SetMetric] = {
+    metric.id: metric
+    for metric in (
+        *(PSNR, SSIM, PSNR_PERSON, SSIM_PERSON, HKC, HKV_STD, HKV_VAR, AKD_HAND, AKD_FACE),
+        *(FD_RANDOM_FRAMES, KD_RANDOM_FRAMES, FD_RANDOM_WINDOWS),
+    )
+}
 
 
 def missing_metrics(protocol: Protocol) -> dict[str, str]:

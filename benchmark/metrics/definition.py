@@ -30,6 +30,7 @@ Reason = Literal[
     "no_face",
     "no_reference_face",
     "no_hands",
+    "no_person",
     "silent",
     "too_short",
     "length_mismatch",
