@@ -2,9 +2,9 @@
 
     python forking.py DATASET PROTOCOLS
 
-reads one JSON object a line, {"out", "cache", "kill_after_s", "kill_at"}, and answers with one, {"killed", "failed",
-"seconds", "operations"}. `kill_after_s` kills the child with SIGKILL after that time; `kill_at` lets it kill itself
-just before its n-th operation on a file.
+reads one JSON object a line, {"out", "cache", "kill_after_s", "kill_at", "shards"}, and answers with one, {"killed",
+"failed", "seconds", "operations"}. `kill_after_s` kills the child with SIGKILL after that time; `kill_at` lets it kill
+itself just before its n-th operation on a file; `shards` is null or the number of jobs, which run in the child itself.
 """
 
 from __future__ import annotations
@@ -21,18 +21,27 @@ from tiny_methods import tiny_spec
 
 import benchmark.protocol
 import benchmark.timings
+from benchmark.cluster import ClusterOptions
 from benchmark.plan import RunOptions
 from benchmark.stages import Work, run_stages
 
 SPECS = (tiny_spec("sliding", "NeedsPrepared", preparation=True), tiny_spec("still", "Sliding"))
-LATE_IMPORTS = ("pandas", "PIL.PngImagePlugin", "pyarrow.dataset", "pyarrow.parquet", "scipy.special")
+LATE_IMPORTS = (
+    "pandas",
+    "PIL.PngImagePlugin",
+    "pyarrow.dataset",
+    "pyarrow.parquet",
+    "scipy.special",
+    "submitit",
+)
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
-def run_once(dataset: Path, out: Path, cache: Path) -> None:
+def run_once(dataset: Path, out: Path, cache: Path, shards: int | None) -> None:
     os.environ["AVATARBENCH_CACHE"] = str(cache)
     options = RunOptions(SPECS, "tiny-v1", dataset, out, "cpu")
-    done = run_stages(options, Work(), lambda what, done, total: None)
+    cluster = None if shards is None else ClusterOptions("debug", shards, {})
+    done = run_stages(options, Work(cluster=cluster), lambda what, done, total: None)
     assert (done.failed, done.unfinished) == (0, 0)
 
 
@@ -62,7 +71,7 @@ def serve(dataset: Path) -> None:
         child = os.fork()
         if child == 0:
             count_operations(request["kill_at"], report)
-            run_once(dataset, Path(request["out"]), Path(request["cache"]))
+            run_once(dataset, Path(request["out"]), Path(request["cache"]), request["shards"])
             os._exit(0)
         if request["kill_after_s"] is not None:
             time.sleep(request["kill_after_s"])

@@ -37,10 +37,16 @@ class Server:
             command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
-    def run(self, home: Path, kill_after_s: float | None = None, kill_at: int | None = None) -> Outcome:
+    def run(
+        self,
+        home: Path,
+        kill_after_s: float | None = None,
+        kill_at: int | None = None,
+        shards: int | None = None,
+    ) -> Outcome:
         assert self.process.stdin and self.process.stdout
         request = {"out": str(home / "run"), "cache": str(home / "cache")}
-        request |= {"kill_after_s": kill_after_s, "kill_at": kill_at}
+        request |= {"kill_after_s": kill_after_s, "kill_at": kill_at, "shards": shards}
         (home / "cache").mkdir(parents=True, exist_ok=True)
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
@@ -101,6 +107,29 @@ def test_a_run_killed_at_20_random_moments_and_resumed_ends_with_the_same_bytes(
             kills += 1
         server.run(home)
         assert_same(home, undisturbed)
+
+
+@pytest.mark.parametrize("shards", [1, 4, 32])
+def test_a_run_in_shards_killed_at_random_moments_ends_with_the_bytes_of_a_run_without(
+    server: Server, undisturbed: Undisturbed, tmp_path: Path, shards: int
+):
+    rng = random.Random(shards)
+    seconds = server.run(tmp_path / "whole", shards=shards).seconds
+    kills = rounds = 0
+    while kills < N_KILLS // 3:
+        home = tmp_path / str(rounds)
+        rounds += 1
+        while (
+            kills < N_KILLS // 3
+            and server.run(home, kill_after_s=rng.uniform(0, seconds), shards=shards).killed
+        ):
+            kills += 1
+        server.run(home, shards=shards)
+        for name in ("samples.parquet", "result.json"):
+            assert (home / "run" / name).read_bytes() == (undisturbed.home / "run" / name).read_bytes()
+        assert listing(home / "run/predictions") == listing(undisturbed.home / "run/predictions")
+        assert listing(home / "cache") == listing(undisturbed.home / "cache")
+        assert not [path for path in listing(home) if ".part-" in path]
 
 
 def test_a_run_killed_just_before_any_change_of_a_file_ends_with_the_same_bytes(
