@@ -66,7 +66,7 @@ class Shard:
     token: str
     """Of the run lock of the process that submitted the job."""
     force: bool
-    """Make again what is finished; at the first attempt only."""
+    """Make again what is finished; at each attempt, so that a job that died early does not lose it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def work_shard(shard: Shard) -> Refusal | None:
         with shard_lock(shard.folder, shard.index, shard.token):
             keep_environment(shard.folder, f"shard {shard.index} of {shard.count}, attempt {shard.attempt}")
             run = open_run(shard.folder, shard.dataset, _say, shard.samples)
-            forced = shard.samples if shard.force and shard.attempt == 1 else ()
+            forced = shard.samples if shard.force else ()
             forget_predictions(run, forced)
             predict_samples(run, {spec.id: spec for spec in shard.specs}, _say)
             forget_observations(run, forced)
