@@ -223,10 +223,9 @@ def _run_batch(
                 continue
             if refusal is not None:
                 raise refusal.error()
-    except BaseException:
+    finally:  # all jobs are done unless an error, or the user, ends this early
         for job in jobs:
             job.cancel(check=False)
-        raise
     return died
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ def describe(error: Exception) -> str:
     return f"{type(error).__name__}: {first} ({Path(last.filename).name}:{last.lineno})"
 
 
-class Job:
+class Job(ABC):
     """An extractor at work on one target; whatever goes wrong in it costs this target alone."""
 
     def __init__(self, target: Target, label: str, report: Callable[[str], None]) -> None:
@@ -47,13 +48,13 @@ class Job:
         self._name = f"{label} {target.extractor.id}"
         self._report = report
 
+    @abstractmethod
     def add(self, index: int, frames: Frames) -> None:
         """Take the frames of instant `index`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self) -> None:
         """All frames have been taken."""
-        raise NotImplementedError
 
     def crash(self, error: Exception) -> None:
         """Give up because of a bug, and say so."""

@@ -20,7 +20,7 @@ __all__ = ["SurfaceStretch"]
 
 _FOLDS = 1.3  # a triangle whose area a blink raises by more than this
 _LARGEST_GROWTH = 12.0  # of the area
-_SMALLEST_AREA_M2 = 1e-9  # a tenth of a square millimetre across: what is folded flat has a size to grow from
+_SMALLEST_AREA_M2 = 1e-9  # a thousandth of a square millimetre: what is folded flat has a size to grow from
 
 
 class SurfaceStretch:
