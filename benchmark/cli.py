@@ -70,6 +70,10 @@ _Controls = Annotated[
 ]
 _Force = Annotated[bool, typer.Option("--force", help="Make again what is finished.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be made.")]
+_Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that share the people; default: one a core. Not on a GPU."),
+]
 _Cluster = Annotated[
     str | None, typer.Option(help="slurm, or local for processes of this machine: run in shards.")
 ]
@@ -96,6 +100,7 @@ def run(
     controls: _Controls = True,
     force: _Force = False,
     dry_run: _DryRun = False,
+    workers: _Workers = None,
     cluster: _Cluster = None,
     shards: _Shards = None,
     cluster_option: _ClusterOption = None,
@@ -104,7 +109,7 @@ def run(
     from benchmark.plan import RunOptions
     from benchmark.stages import foresee_predictions, run_stages
 
-    work = _work(sample, force, _cluster_options(cluster, shards, cluster_option))
+    work = _work(sample, force, _cluster_options(cluster, shards, cluster_option), workers)
     specs = _specs(method, methods, controls)
     options = RunOptions(specs, protocol, dataset, out_folder, device, seed, split, limit)
     with progress_bar() as progress:
@@ -134,12 +139,13 @@ def predict(
     controls: _Controls = True,
     force: _Force = False,
     dry_run: _DryRun = False,
+    workers: _Workers = None,
 ) -> None:
     """Only make the predictions of a run."""
     from benchmark.plan import RunOptions
     from benchmark.stages import foresee_predictions, predict_stage
 
-    work = _work(sample, force, None)
+    work = _work(sample, force, None, workers)
     specs = _specs(method, methods, controls)
     options = RunOptions(specs, protocol, dataset, out_folder, device, seed, split, limit)
     with progress_bar() as progress:
@@ -164,7 +170,7 @@ def score(
     """Only score the predictions of a run (give --dataset again if the run had one)."""
     from benchmark.stages import foresee_scores, score_stage
 
-    work = _work(sample, force, None)
+    work = _work(sample, force, None, 1)
     with progress_bar() as progress:
         if dry_run:
             outlook = foresee_scores(folder, dataset, work, progress)
@@ -217,10 +223,10 @@ def _specs(method: list[str] | None, methods: str | None, controls: bool) -> tup
     return tuple(find_method(name) for name in dict.fromkeys(names))
 
 
-def _work(sample: list[str] | None, force: bool, cluster: ClusterOptions | None) -> Work:
+def _work(sample: list[str] | None, force: bool, cluster: ClusterOptions | None, workers: int | None) -> Work:
     from benchmark.stages import Work
 
-    return Work(tuple(sample) if sample else None, force, cluster)
+    return Work(tuple(sample) if sample else None, force, cluster, workers)
 
 
 def _cluster_options(

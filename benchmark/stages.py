@@ -29,9 +29,9 @@ from benchmark.runner import (
     forget_observations,
     forget_predictions,
     observation_places,
-    predict_run,
     score_run,
 )
+from benchmark.workers import available_workers, predict_in_workers
 from media.errors import AvatarBenchError
 
 __all__ = [
@@ -55,7 +55,9 @@ class Work:
     force: bool = False
     """Make again what is finished."""
     cluster: ClusterOptions | None = None
-    """None is this process."""
+    """None is this machine."""
+    workers: int | None = 1
+    """Processes that make predictions on this machine; None is as many as it has room for."""
 
     @property
     def elsewhere(self) -> bool:
@@ -184,7 +186,8 @@ def _predict(options: RunOptions, work: Work, progress: Progress, stack: ExitSta
         if work.force:
             forget_predictions(run, chosen)
         specs = {spec.id: spec for spec in options.methods}
-        return run, predict_run(run, specs, progress, samples=chosen)
+        workers = work.workers or available_workers(run.plan.device)
+        return run, predict_in_workers(run, specs, progress, chosen, workers)
     stack.enter_context(run_lock(make_folder(planned.folder)))
     start_run(planned, progress)
     run_shards(planned, options, work.cluster, progress, chosen, force=work.force)

@@ -35,7 +35,7 @@ CODES: dict[str, str] = {
     "E602": "the output cannot be written",
     "E603": "an optional package is missing",
     "E604": "another process works on this run",
-    "E605": "a job of the cluster failed",
+    "E605": "a job of the cluster or a process of a run died",
 }
 """Every code a user can meet, with its one-line meaning. A code is never reused for another meaning."""
 
