@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reference_model.animate import Background, Frame, FrameView, one_torch_thread, sound_frames
+from media.threads import one_torch_thread
+from reference_model.animate import Background, Frame, FrameView, sound_frames
 from reference_model.avatar.gaussians import Gaussians
 from reference_model.body.skinning import TemplateTensors, pose
 from reference_model.body.template import load_template

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.metrics.definition import GroupDistance
+from media.threads import one_torch_thread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +82,7 @@ def kernel_groups(groups: Sequence[np.ndarray]) -> GroupDistance:
     owner = torch.from_numpy(np.repeat(np.arange(len(groups)), sizes))
     sums = np.zeros((len(groups), len(groups)))
     diagonal = np.zeros(len(groups))
-    with _one_thread():
+    with one_torch_thread():
         tensors = [_tensor(group) for group in groups]
         pooled = torch.cat(tensors)  # [N, d]
         d = pooled.shape[1]
@@ -112,7 +112,7 @@ def kernel_groups(groups: Sequence[np.ndarray]) -> GroupDistance:
 def _cloud(features: np.ndarray) -> _Cloud:
     import torch
 
-    with _one_thread():
+    with one_torch_thread():
         values = _tensor(features)
         mean = values.mean(dim=0)
         factor = (values - mean) / math.sqrt(len(values) - 1)
@@ -124,7 +124,7 @@ def _cloud(features: np.ndarray) -> _Cloud:
 def _between(x: _Cloud, y: _Cloud) -> float:
     import torch
 
-    with _one_thread():
+    with one_torch_thread():
         root = torch.linalg.svdvals(x.factor @ y.factor.T).sum()
         squared = (
             (x.mean - y.mean).square().sum() + x.factor.square().sum() + y.factor.square().sum() - 2 * root
@@ -136,19 +136,6 @@ def _tensor(features: np.ndarray) -> Tensor:
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(features, np.float64))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in an order that does not depend on the number of threads, so that equal features give equal bytes."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _check(x: np.ndarray, y: np.ndarray) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.networks import Network, Networks
+from media.threads import one_torch_thread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,13 +96,8 @@ class RandomFrames:
         import torch
         from torch.nn.functional import conv2d, leaky_relu
 
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with torch.inference_mode():
-                maps = torch.from_numpy(batch).permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
-                for kernel in self._kernels:
-                    maps = leaky_relu(conv2d(maps, kernel, stride=2), SLOPE)
-                return {"feature": (SCALE * maps.mean(dim=(2, 3))).numpy()}
-        finally:
-            torch.set_num_threads(before)
+        with one_torch_thread(), torch.inference_mode():
+            maps = torch.from_numpy(batch).permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
+            for kernel in self._kernels:
+                maps = leaky_relu(conv2d(maps, kernel, stride=2), SLOPE)
+            return {"feature": (SCALE * maps.mean(dim=(2, 3))).numpy()}

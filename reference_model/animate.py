@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from media.threads import one_torch_thread
 from reference_model.avatar.gaussians import Gaussians, front_facing
 from reference_model.innovations import N_CHANNELS, sample_innovations
 from reference_model.networks.audio_encoder import LOOKAHEAD_FRAMES, MEL_PER_FRAME
@@ -29,7 +29,7 @@ from reference_model.render.frame_renderer import FrameRenderer
 if TYPE_CHECKING:
     from reference_model.avatar.io import Avatar
 
-__all__ = ["FPS", "Animator", "Background", "Frame", "FrameView", "one_torch_thread", "sound_frames"]
+__all__ = ["FPS", "Animator", "Background", "Frame", "FrameView", "sound_frames"]
 
 FPS = 25
 SAMPLES_PER_FRAME = HOP * MEL_PER_FRAME
@@ -46,17 +46,6 @@ class Frame(NamedTuple):
     """[H, W, 3] uint8 sRGB over the background; over nothing the person's own colours, not premultiplied."""
     alpha: np.ndarray
     """[H, W] uint8, how much of the background the person hides."""
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Run small torch operations on one thread: faster beside numba's, and the same bits on any machine size."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class FrameView:

@@ -18,6 +18,7 @@ from torch import Tensor
 from media.errors import AvatarBenchError
 from media.landmarks import PersonLandmarks, detect_person
 from media.matte import refine_matte
+from media.threads import one_torch_thread
 from reference_model.avatar.colors import PointSet, photo_colors
 from reference_model.avatar.io import Avatar
 from reference_model.avatar.optimise import Canvas, View, crop_view, optimise
@@ -268,14 +269,13 @@ def _work_copy(image: np.ndarray) -> np.ndarray:
 def _one_thread() -> Iterator[None]:
     """Run torch and numba on one thread each.
 
-    The sums of torch depend on its number of threads, and the result must not. The threads of numba wait by
-    spinning, which beside any other load on two cores costs ten times what the second one saves.
+    The threads of numba wait by spinning, which beside any other load on two cores costs ten times what the second
+    one saves.
     """
-    torch_before, numba_before = torch.get_num_threads(), numba.get_num_threads()
-    torch.set_num_threads(1)
+    before = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
-        yield
+        with one_torch_thread():
+            yield
     finally:
-        torch.set_num_threads(torch_before)
-        numba.set_num_threads(numba_before)
+        numba.set_num_threads(before)
