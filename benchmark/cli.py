@@ -18,6 +18,7 @@ from benchmark.cli_compare import compare
 from benchmark.cli_dataset import dataset
 from benchmark.cli_ladder import ladder
 from benchmark.cli_lists import doctor, methods, metrics, protocols, show
+from benchmark.cli_parity import parity
 from benchmark.cli_weights import weights
 from benchmark.console import err, out, progress_bar
 from media.errors import AvatarBenchError
@@ -193,7 +194,7 @@ def aggregate(folder: _RunFolder) -> None:
     _finish(Done(folder, failed, 0))
 
 
-for verb in (compare, ladder, methods, metrics, protocols, doctor, show):
+for verb in (compare, ladder, methods, metrics, protocols, doctor, show, parity):
     app.command()(verb)
 app.add_typer(dataset, name="dataset")
 app.add_typer(weights, name="weights")

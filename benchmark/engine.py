@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmark.cache import load_arrays, remove_leftovers
 from benchmark.extractors import Networks
-from benchmark.jobs import Batcher, BatchJob, Job, StreamJob, describe, raise_if_environment
+from benchmark.jobs import Batcher, BatchJob, GatherJob, Job, StreamJob, describe, raise_if_environment
 from benchmark.metrics.definition import Arrays
-from benchmark.observations import ClipView, Failure, Observed, Request, Target
+from benchmark.observations import ClipView, Failure, Observed, Request, SoundView, Target
 from media.errors import AvatarBenchError
 
 __all__ = ["observe"]
@@ -101,9 +101,15 @@ class _Engine:
             if arrays is not None:
                 stored[place] = arrays
             else:
-                jobs[place] = self._job(targets[slot], f"{slot[1] or 'truth'} {request.sample_id}")
-        if jobs:
-            self._decode(request, list(jobs.values()))
+                heard = isinstance(targets[slot].view, SoundView)
+                whose = slot[1] or ("sound" if heard else "truth")
+                jobs[place] = self._job(targets[slot], f"{whose} {request.sample_id}")
+        for job in jobs.values():
+            if isinstance(job.target.view, SoundView):
+                self._hear(job, job.target.view, request.sample_id)
+        seeing = [job for job in jobs.values() if job.outcome is None and job.target.views()]
+        if seeing:
+            self._decode(request, seeing)
         return _Sample(request, places, stored, jobs)
 
     def flush(self) -> None:
@@ -113,11 +119,33 @@ class _Engine:
 
     def _job(self, target: Target, label: str) -> Job:
         extractor = target.extractor
-        if extractor.form != "batch":
+        if isinstance(target.view, ClipView) and extractor.fps not in (None, target.view.fps):
+            raise AvatarBenchError(
+                "E503",
+                f"'{extractor.id}' is not defined at the protocol's frame rate",
+                expected=f"{extractor.fps:g} fps",
+                got=f"{target.view.fps:g} fps",
+                fix="choose a protocol of that rate (bench protocols), or one without the metrics that need it",
+            )
+        if extractor.form in ("clip", "pair"):
             return StreamJob(target, label, self._report, self._networks)
         if extractor.id not in self._batchers:
             self._batchers[extractor.id] = Batcher(extractor, self._networks)
-        return BatchJob(target, label, self._report, self._batchers[extractor.id])
+        kind = BatchJob if extractor.form == "batch" else GatherJob
+        return kind(target, label, self._report, self._batchers[extractor.id])
+
+    def _hear(self, job: Job, sound: SoundView, sample_id: str) -> None:
+        """Feed a job that listens."""
+        try:
+            samples = sound.samples()
+        except AvatarBenchError as error:
+            raise_if_environment(error)
+            self._report(f"sound {sample_id}: {describe(error)}")
+            job.give_up(Failure("decode"))
+            return
+        job.add(0, {sound: samples})
+        if job.outcome is None:
+            job.end()
 
     def _decode(self, request: Request, jobs: Sequence[Job]) -> None:
         """Feed all jobs in one pass over the files they need."""
@@ -128,7 +156,7 @@ class _Engine:
             live = list(jobs)
             for index in range(request.truth.n_frames):
                 needed = dict.fromkeys(view for job in live for view in job.target.views())
-                frames: dict[ClipView, np.ndarray] = {}
+                frames: dict[ClipView | SoundView, np.ndarray] = {}
                 for view in needed:
                     if view not in streams:
                         self._networks.counters.decodes[view.path] += 1
@@ -151,4 +179,4 @@ class _Engine:
         failure = Failure("decode" if isinstance(error, AvatarBenchError) else "crash")
         for job in jobs:
             if view in job.target.views():
-                job.outcome = failure
+                job.give_up(failure)

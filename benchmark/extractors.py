@@ -1,17 +1,18 @@
 """Extractors: what is computed once from the frames of a clip, or of a prediction beside its truth.
 
-An extractor is data about a class of one of three forms: `clip` looks at one clip frame by frame and may remember
+An extractor is data about a class of one of five forms: `clip` looks at one clip frame by frame and may remember
 what it saw, `pair` does so at a prediction beside its truth, and `batch` is a stateless network whose batches are
-filled with frames of any clips. All that decides its arrays beside the frames is part of their key in the store:
-id, version, the weights' bytes, preprocessing, batch size and number format. Raise the version when equal frames
-give other arrays.
+filled with frames of any clips. `gather` is such a network, too, whose items are made of several frames (windows,
+tracks), and `sound` is one whose items are made of a sample's sound. All that decides its arrays beside the frames is
+part of their key in the store: id, version, the weights' bytes, preprocessing, batch size and number format. Raise the
+version when equal frames give other arrays.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from benchmark import random_networks
+from benchmark import identity_extractors, paper_networks, qalign_extractors, random_networks, sync_extractors
 from benchmark.hashing import sha256_tree
 from benchmark.metrics.definition import Arrays
 from benchmark.networks import Network, Networks
@@ -34,6 +35,8 @@ __all__ = [
     "BatchExtractor",
     "ClipExtractor",
     "Extractor",
+    "Gatherer",
+    "GatheringExtractor",
     "Network",
     "Networks",
     "PairExtractor",
@@ -81,6 +84,44 @@ class BatchExtractor(Protocol):
         ...
 
 
+class Gatherer(Protocol):
+    """Makes items for batches from what it sees or hears of one clip; a new object a clip."""
+
+    def add(self, observed: np.ndarray) -> Iterable[np.ndarray]:
+        """Items that are ready after the next frame, [H, W, 3] uint8 sRGB.
+
+        Of the form `sound` it is called once, with all samples, [S] int16 at 16 kHz mono.
+        """
+        ...
+
+    def end(self) -> Iterable[np.ndarray]:
+        """The items that are left when the clip has ended; taken one by one, as late as possible."""
+        ...
+
+    def arrays(self) -> Arrays:
+        """What stands beside the items' values, under other names; asked after `end`."""
+        ...
+
+
+class GatheringExtractor(Protocol):
+    """A network without memory between items, and what makes items from a clip; one object for all clips.
+
+    What `BatchExtractor` says about batches holds here, too: an item's values do not depend on its neighbours.
+    """
+
+    def begin(self) -> Gatherer:
+        """Begin with a clip."""
+        ...
+
+    def run(self, batch: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Arrays [B, ...] from items [B, ...], row by row; they become arrays [n_items, ...] of each clip."""
+        ...
+
+    def nothing(self) -> Arrays:
+        """The arrays [0, ...] of a clip without any item."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Extractor:
     """An extractor as data."""
@@ -89,22 +130,27 @@ class Extractor:
     """Name in metrics' `needs`, and of its folder in the store."""
     version: str
     """Raised when equal frames give other arrays."""
-    form: Literal["clip", "pair", "batch"]
-    build: Callable[[Networks], ClipExtractor | PairExtractor | BatchExtractor]
+    form: Literal["clip", "pair", "batch", "gather", "sound"]
+    build: Callable[[Networks], ClipExtractor | PairExtractor | BatchExtractor | GatheringExtractor]
     """Makes an object of the form; whatever it raises ends the scoring, because no clip has caused it."""
     preprocessing: str
     """What happens to a decoded frame first, in one line."""
     dtype: str
     """Number format of the computation."""
     batch_size: int = 1
-    """Items in a batch (form `batch`)."""
+    """Items in a batch (forms `batch`, `gather`, `sound`)."""
     network: Network[Any] | None = None
-    """Whose weights decide the arrays."""
+    """Whose weights decide the arrays; the one that batches are counted for."""
+    further_networks: tuple[Network[Any], ...] = ()
+    """Other networks whose weights decide the arrays."""
+    fps: float | None = None
+    """The only frame rate at which the arrays mean something; None for any."""
 
     def content(self) -> list[object]:
         """What decides the arrays beside the frames."""
         weights = None if self.network is None else self.network.sha256()
-        return [self.id, self.version, weights, self.preprocessing, self.batch_size, self.dtype]
+        further = [network.sha256() for network in self.further_networks]
+        return [self.id, self.version, weights, self.preprocessing, self.batch_size, self.dtype, *further]
 
 
 @cache
@@ -182,6 +228,22 @@ class GaussianSsim:
         return {"ssim": np.array(self._ssim)}
 
 
+def _syncnet_faces(name: str, build: type[sync_extractors.CanonicalFaces]) -> Extractor:
+    scale = build.profile.scale
+    return Extractor(
+        name,
+        "1",
+        "gather",
+        build,
+        f"S3FD at scale {scale:g} of RGB; crops of the track, bilinear to 224x224, BGR 0..255, 5 frames, every 1",
+        "float32",
+        batch_size=sync_extractors.LIP_BATCH,
+        network=sync_extractors.SYNCNET,
+        further_networks=(sync_extractors.S3FD,),
+        fps=sync_extractors.FPS,
+    )
+
+
 EXTRACTORS: dict[str, Extractor] = {
     extractor.id: extractor
     for extractor in (
@@ -201,6 +263,56 @@ EXTRACTORS: dict[str, Extractor] = {
             "float32",
             batch_size=random_networks.BATCH_SIZE,
             network=random_networks.RANDOM_CNN,
+        ),
+        _syncnet_faces("syncnet_faces", sync_extractors.CanonicalFaces),
+        _syncnet_faces("syncnet_faces_fullbody", sync_extractors.FullbodyFaces),
+        Extractor(
+            "syncnet_sound",
+            "1",
+            "sound",
+            sync_extractors.SoundFeatures,
+            "MFCC of python_speech_features, 20 frames at 100 Hz, every 4",
+            "float32",
+            batch_size=sync_extractors.SOUND_BATCH,
+            network=sync_extractors.SYNCNET,
+        ),
+        Extractor(
+            "inception_frames",
+            "1",
+            "clip",
+            paper_networks.InceptionFrames,
+            paper_networks.INCEPTION_PREPROCESSING,
+            "float32",
+            network=paper_networks.INCEPTION,
+        ),
+        Extractor(
+            "i3d_windows",
+            "1",
+            "clip",
+            paper_networks.VideoWindows,
+            paper_networks.I3D_PREPROCESSING,
+            "float32",
+            network=paper_networks.I3D,
+            fps=25.0,
+        ),
+        Extractor(
+            "face_identity",
+            "1",
+            "pair",
+            identity_extractors.FaceIdentity,
+            identity_extractors.FACE_IDENTITY_PREPROCESSING,
+            "float32",
+            network=identity_extractors.IDENTITY,
+        ),
+        Extractor(
+            "qalign_seconds",
+            "1",
+            "clip",
+            qalign_extractors.QAlignSeconds,
+            qalign_extractors.PREPROCESSING,
+            "float16",
+            network=qalign_extractors.QALIGN,
+            fps=qalign_extractors.FPS,
         ),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ from benchmark.cache import cache_folder
 from benchmark.extractors import EXTRACTORS, Extractor
 from benchmark.hashing import sha256_json
 from benchmark.metrics.definition import Arrays, Observations, Reason
+from media.audio import SAMPLE_RATE
 from media.errors import AvatarBenchError
 from media.video import read_frames
 
-__all__ = ["ClipView", "Failure", "Observed", "Request", "Target"]
+__all__ = ["ClipView", "Failure", "Observed", "Request", "SoundView", "Target"]
 
 _DECODING = "1"  # of media.video.read_frames; raised when equal bytes give other frames
 
@@ -61,11 +63,45 @@ class ClipView:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundView:
+    """The sound of a sample, as methods hear it."""
+
+    path: Path
+    """A 16 kHz mono WAV of 16-bit integers."""
+    sha256: str
+    """Of the file's bytes."""
+
+    def content(self) -> list[object]:
+        """What decides the samples."""
+        return ["sound", self.sha256]
+
+    def samples(self) -> np.ndarray:
+        """All samples, [S] int16; E201 where it is not such a file."""
+        try:
+            with wave.open(str(self.path), "rb") as file:
+                form = (file.getnchannels(), file.getsampwidth(), file.getframerate())
+                data = file.readframes(file.getnframes())
+        except (OSError, EOFError, wave.Error) as error:
+            raise AvatarBenchError(
+                "E201", "the sound of a sample cannot be read", where=self.path, got=str(error)
+            ) from error
+        if form != (1, 2, SAMPLE_RATE):
+            raise AvatarBenchError(
+                "E201",
+                "the sound of a sample has another form than it was made with",
+                where=self.path,
+                expected=f"1 channel, 2 bytes a sample, {SAMPLE_RATE} Hz",
+                got="{} channels, {} bytes a sample, {} Hz".format(*form),
+            )
+        return np.frombuffer(data, "<i2")
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """One entry of the store: an extractor on a view, or on a view beside the truth."""
+    """One entry of the store: an extractor on a view, on a view beside the truth, or on a sound."""
 
     extractor: Extractor
-    view: ClipView
+    view: ClipView | SoundView
     truth: ClipView | None
     """None unless the extractor looks at pairs."""
 
@@ -77,7 +113,7 @@ class Target:
 
     def views(self) -> list[ClipView]:
         """The views whose frames it needs."""
-        return [self.view] if self.truth is None else [self.view, self.truth]
+        return [view for view in (self.view, self.truth) if isinstance(view, ClipView)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +136,19 @@ class Request:
     """Ids of extractors to run on all predictions, and on the truth where there is a prediction."""
     truth_needs: Sequence[str] = ()
     """Ids of extractors to run on the truth in any case."""
+    sound: SoundView | None = None
+    """What extractors of the form `sound` hear; needed only where one is asked for."""
 
     def targets(self) -> dict[tuple[str, str | None], Target]:
-        """What is needed, by extractor and method; None stands for the truth."""
+        """What is needed, by extractor and method; None stands for the truth, and for the sound."""
         targets: dict[tuple[str, str | None], Target] = {}
         for need in sorted({*self.needs, *self.truth_needs}):
             extractor = EXTRACTORS[need]
+            if extractor.form == "sound":
+                if self.sound is None:
+                    raise ValueError(f"{need} hears the sound of {self.sample_id}, and none was named")
+                targets[need, None] = Target(extractor, self.sound, None)
+                continue
             paired = extractor.form == "pair"
             if not paired and (self.predictions or need in self.truth_needs):
                 targets[need, None] = Target(extractor, self.truth, None)
@@ -129,15 +172,19 @@ class Observed:
         prediction: dict[str, Arrays] = {}
         truth: dict[str, Arrays] = {}
         pair: dict[str, Arrays] = {}
+        sound: dict[str, Arrays] = {}
         for need in needs:
-            paired = EXTRACTORS[need].form == "pair"
-            places = [(method, pair)] if paired else [(method, prediction), (None, truth)]
+            form = EXTRACTORS[need].form
+            places = {"pair": [(method, pair)], "sound": [(None, sound)]}.get(
+                form, [(method, prediction), (None, truth)]
+            )
             for whose, arrays in places:
                 outcome = self.outcomes[need, whose]
                 if isinstance(outcome, Failure):
                     return outcome
                 arrays[need] = outcome
-        return Observations(prediction, truth, pair, self.request.truth.width, self.request.truth.height)
+        view = self.request.truth
+        return Observations(prediction, truth, pair, view.width, view.height, sound)
 
     def truth(self, needs: Sequence[str]) -> Mapping[str, Arrays] | Failure:
         """The arrays of the true video, or why there are none; for what stands in `truth_needs`."""

@@ -24,7 +24,7 @@ from benchmark.metrics.definition import (
     SetMetric,
     set_measurement,
 )
-from benchmark.observations import ClipView, Failure, Observed, Request
+from benchmark.observations import ClipView, Failure, Observed, Request, SoundView
 from benchmark.predictions import video_path
 from benchmark.results import MethodInfo, PredictionRecord, RunPlan, SampleRow
 
@@ -117,7 +117,8 @@ def _request(run: Path, task: ScoreTask, metrics: Sequence[Metric | SetMetric]) 
     }
     needs = {need for metric in metrics for need in metric.needs}
     truth_needs = {need for metric in metrics if isinstance(metric, SetMetric) for need in metric.needs}
-    return Request(sample_id, truth, predictions, sorted(needs), sorted(truth_needs))
+    sound = SoundView(task.inputs.sample.audio, task.inputs.audio_sha256)
+    return Request(sample_id, truth, predictions, sorted(needs), sorted(truth_needs), sound)
 
 
 class _Scoring:

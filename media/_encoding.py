@@ -23,7 +23,9 @@ SCALER = (
 )
 
 
-def add_video_stream(container: OutputContainer, first: np.ndarray, rate: Fraction, crf: int) -> VideoStream:
+def add_video_stream(
+    container: OutputContainer, first: np.ndarray, rate: Fraction, crf: int, preset: str = "medium"
+) -> VideoStream:
     """Add the picture track.
 
     Args:
@@ -31,12 +33,13 @@ def add_video_stream(container: OutputContainer, first: np.ndarray, rate: Fracti
         first: The first frame [H, W, 3 or 4].
         rate: Frame rate, Hz.
         crf: Constant rate factor of H.264 and VP9.
+        preset: Effort of H.264, a name of x264.
     """
     webm = container.format.name == "webm"
     if first.shape[2] == 3:
         codec, pixel_format = "libx264", "yuv420p"
         # Without B-frames every reader, also one that ignores edit lists, sees frame 0 at time 0.
-        options = {"preset": "medium", "crf": str(crf), "bf": "0", "x264-params": "lookahead-threads=1"}
+        options = {"preset": preset, "crf": str(crf), "bf": "0", "x264-params": "lookahead-threads=1"}
     elif webm:
         codec, pixel_format = "libvpx-vp9", "yuva420p"
         options = {"crf": str(crf), "b": "0", "cpu-used": "4", "auto-alt-ref": "0", "row-mt": "0"}

@@ -25,6 +25,7 @@ CODES: dict[str, str] = {
     "E404": "a line of the manifest is not right",
     "E405": "a data set does not have the published layout",
     "E406": "the data set has no other clip that a control needs",
+    "E407": "the folder is not the corpus that was asked for",
     "E501": "unknown method",
     "E502": "weights are missing or damaged",
     "E503": "unknown protocol",
@@ -36,6 +37,8 @@ CODES: dict[str, str] = {
     "E603": "an optional package is missing",
     "E604": "another process works on this run",
     "E605": "a job of the cluster or a process of a run died",
+    "E606": "a command that the user gave failed",
+    "E607": "the machine lacks the hardware that was asked for",
 }
 """Every code a user can meet, with its one-line meaning. A code is never reused for another meaning."""
 

@@ -18,7 +18,7 @@ from media._encoding import SCALER, SoundTrack, add_video_stream, encode_picture
 from media.errors import AvatarBenchError
 from media.files import atomic_write
 
-__all__ = ["VideoInfo", "probe", "read_frames", "write_video"]
+__all__ = ["VideoInfo", "add_sound", "probe", "read_frames", "write_video"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,7 @@ def write_video(
     audio: np.ndarray | None = None,
     sample_rate: int = 16_000,
     crf: int = 12,
+    preset: str = "medium",
 ) -> None:
     """Encode frames, with sound that starts together with frame 0.
 
@@ -133,6 +134,7 @@ def write_video(
         audio: Mono samples [S] float in [-1, 1].
         sample_rate: Of `audio`, Hz.
         crf: Constant rate factor of H.264 and VP9; lower is better. ProRes has a fixed quality.
+        preset: Effort of H.264, a name of x264 such as "slow": smaller files for more time.
 
     Raises:
         AvatarBenchError: E504 for an odd frame size, a file type that cannot hold the frames or a bad rate;
@@ -149,7 +151,7 @@ def write_video(
     with atomic_write(path) as temporary:
         flags = {"movflags": "+faststart"} if Path(path).suffix.lower() in (".mp4", ".mov") else {}
         with av.open(str(temporary), "w", options=flags | {"fflags": "+bitexact"}) as container:
-            video = add_video_stream(container, first, rate, crf)
+            video = add_video_stream(container, first, rate, crf, preset)
             sound = None if audio is None else SoundTrack(container, audio, sample_rate)
             encode_picture(container, video, first, 0)
             for index, picture in enumerate(iterator, start=1):
@@ -162,6 +164,33 @@ def write_video(
             container.mux(video.encode(None))
             if sound is not None:
                 sound.finish()
+
+
+def add_sound(path: str | Path, video: str | Path, audio: np.ndarray, sample_rate: int = 16_000) -> None:
+    """Copy a video without encoding its pictures again, with sound that starts together with frame 0.
+
+    Args:
+        path: The .mp4 file to write; replaced only when complete.
+        video: A .mp4 file; sound that it has is dropped.
+        audio: Mono samples [S] float in [-1, 1].
+        sample_rate: Of `audio`, Hz.
+
+    Raises:
+        AvatarBenchError: E206 when the video cannot be read; E601, E602 when the file cannot be written.
+    """
+    with open_input(video, "E206", "video") as source, atomic_write(path) as temporary:
+        stream = _video_stream(video, source)
+        options = {"movflags": "+faststart", "fflags": "+bitexact"}
+        with av.open(str(temporary), "w", options=options) as container:
+            pictures = container.add_stream_from_template(stream)
+            sound = SoundTrack(container, audio, sample_rate)
+            for packet in source.demux(stream):
+                if packet.dts is None:  # the end of the stream
+                    continue
+                sound.write_until(float(packet.dts * stream.time_base) if stream.time_base else 0.0)
+                packet.stream = pictures
+                container.mux(packet)
+            sound.finish()
 
 
 def _video_stream(path: str | Path, container: InputContainer) -> VideoStream:

@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from media.errors import NOTES, AvatarBenchError
+from reference_model.cli_corpus import corpus_app
 
 if TYPE_CHECKING:
     import numpy as np
 
     from reference_model.animate import Background, Frame
 
-__all__ = ["app", "main", "parse_background", "parse_size"]
+__all__ = ["app", "bar", "main", "parse_background", "parse_size"]
 
 EXIT_BAD_INPUT = 3
 _MAX_SIDE = 4096
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(corpus_app)
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -54,7 +56,7 @@ def create(
     from reference_model.avatar.io import save_avatar
     from reference_model.avatar.personalize import STAGES, create_avatar
 
-    with _bar("create", len(STAGES)) as advance:
+    with bar("create", len(STAGES)) as advance:
         try:
             avatar = create_avatar(
                 image,
@@ -106,7 +108,7 @@ def drive(
     photo = animator.avatar.camera
     camera = animator.camera(wanted or (photo.width - photo.width % 2, photo.height - photo.height % 2), yaw)
     n_frames = -(-len(samples) // SAMPLES_PER_FRAME)
-    with _bar("drive", n_frames) as advance:
+    with bar("drive", n_frames) as advance:
         frames = animator.frames(samples, seed=seed, camera=camera, background=behind, n_frames=n_frames)
         write_video(output, _pictures(frames, behind == "transparent", advance), FPS, audio=samples)
     out.print(f"{output}: {n_frames} frames of {camera.width}x{camera.height} at {FPS} a second")
@@ -216,7 +218,7 @@ def _pictures(
 
 
 @contextmanager
-def _bar(what: str, total: float) -> Iterator[Callable[[str, float], None]]:
+def bar(what: str, total: float) -> Iterator[Callable[[str, float], None]]:
     """A progress bar on the terminal; yields `advance(stage, done)`."""
     from rich.progress import (
         BarColumn,

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from benchmark.metrics.definition import Metric, SetMetric
 from benchmark.metrics.hands import HKC, HKV_STD, HKV_VAR
+from benchmark.metrics.identity import CSIM, CSIM_STRICT
 from benchmark.metrics.keypoints import AKD_FACE, AKD_HAND
+from benchmark.metrics.paper_features import FID, FVD, KID, KVD
 from benchmark.metrics.person import PSNR_PERSON, SSIM_PERSON
+from benchmark.metrics.quality_qalign import ASE, IQA
 from benchmark.metrics.random_features import FD_RANDOM_FRAMES, FD_RANDOM_WINDOWS, KD_RANDOM_FRAMES
 from benchmark.metrics.reconstruction import PSNR, SSIM
+from benchmark.metrics.sync import (
+    SYNC_C,
+    SYNC_C_FULLBODY,
+    SYNC_D,
+    SYNC_D_FULLBODY,
+    SYNC_OFFSET,
+    SYNC_OFFSET_FULLBODY,
+)
 from benchmark.protocol import Protocol
 from media.errors import AvatarBenchError
 
@@ -18,6 +29,8 @@ METRICS: dict[str, Metric | SetMetric] = {
     for metric in (
         *(PSNR, SSIM, PSNR_PERSON, SSIM_PERSON, HKC, HKV_STD, HKV_VAR, AKD_HAND, AKD_FACE),
         *(FD_RANDOM_FRAMES, KD_RANDOM_FRAMES, FD_RANDOM_WINDOWS),
+        *(SYNC_C, SYNC_D, SYNC_OFFSET, SYNC_C_FULLBODY, SYNC_D_FULLBODY, SYNC_OFFSET_FULLBODY),
+        *(FID, KID, FVD, KVD, CSIM, CSIM_STRICT, IQA, ASE),
     )
 }
 

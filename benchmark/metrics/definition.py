@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -64,6 +64,8 @@ class Observations:
     """Pixels of both videos."""
     height: int
     """Pixels of both videos."""
+    sound: Mapping[str, Arrays] = field(default_factory=dict)
+    """Of the sound that the person speaks, the same for all methods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Metric:
     variant: str
     """The definition in one line, shown below tables."""
     unit: str
-    """`dB`, `px`, `px^2`, or `1` for a pure number."""
+    """`dB`, `px`, `px^2`, `frame`, or `1` for a pure number."""
     low: float
     """Smallest possible value."""
     high: float

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+from scipy.spatial.transform import Rotation
 
 from reference_model.body.template import BodyTemplate, load_template
 from reference_model.corpus.gestures import accent_pulses, arm_rotations, choose_accents, minimum_jerk
@@ -25,7 +26,24 @@ from reference_model.corpus.visemes import (
 )
 from reference_model.innovations import BLINK_ONSET, GAZE, SWAY
 
-__all__ = ["FPS", "Motion", "Style", "animate"]
+__all__ = [
+    "BROW_S",
+    "FPS",
+    "NOD_S",
+    "Motion",
+    "Style",
+    "absolute_rotations",
+    "add_blinks",
+    "add_breath",
+    "add_brows",
+    "add_gaze",
+    "add_head_and_trunk",
+    "animate",
+    "mouth_actions",
+    "stressed_word_onsets",
+    "talking_share",
+    "turn_head",
+]
 
 FPS = 25
 
@@ -35,8 +53,8 @@ _JAW_OPEN = 0.42
 """`jawOpen` of a jaw target of 1."""
 
 _BLINK_CLOSE_S, _BLINK_HOLD_S, _BLINK_OPEN_S = 0.09, 0.03, 0.15
-_NOD_S = (-0.10, 0.08, 0.40)
-_BROW_S = (-0.08, 0.12, 0.50)
+NOD_S = (-0.10, 0.08, 0.40)
+BROW_S = (-0.08, 0.12, 0.50)
 _BEAT_S = (-0.12, 0.04, 0.50)
 """Start and apex relative to a stressed onset, and return. The strokes start late enough to be heard coming with
 the model's 80 ms of lookahead."""
@@ -76,6 +94,22 @@ class Motion:
     """[T, J, 3] float32, rotation vectors relative to the photograph in the axes of each bone, radians."""
 
 
+def absolute_rotations(rest: np.ndarray, motion: Motion) -> np.ndarray:
+    """Rest pose and motion together: each bone first takes its rest rotation, then turns in its own axes.
+
+    Args:
+        rest: Rotation vectors of the rest pose, [J, 3] radians.
+        motion: Its `rotations` are relative to the rest pose, [T, J, 3].
+
+    Returns:
+        Rotation vectors, [T, J, 3] float32 radians.
+    """
+    n_frames = len(motion.rotations)
+    base = Rotation.from_rotvec(np.tile(rest, (n_frames, 1)))
+    turned = base * Rotation.from_rotvec(motion.rotations.reshape(-1, 3))
+    return turned.as_rotvec().reshape(motion.rotations.shape).astype(np.float32)
+
+
 def animate(utterance: Utterance, innovations: np.ndarray, style: Style, rng: np.random.Generator) -> Motion:
     """Perform an utterance.
 
@@ -92,28 +126,41 @@ def animate(utterance: Utterance, innovations: np.ndarray, style: Style, rng: np
     n_frames = len(innovations)
     utterance = utterance.padded(0.0, max(0.0, (n_frames + 1) / FPS - utterance.duration))
     tracks = lip_tracks(utterance, style.loudness_share)
-    actions = _mouth(tracks, style, n_frames)
+    actions = mouth_actions(tracks, style, n_frames)
     template = load_template()
-    _add_blinks(actions, template, innovations[:, BLINK_ONSET])
-    _add_gaze(actions, template, innovations[:, GAZE])
-    accents = choose_accents(_stressed_word_onsets(utterance))
+    add_blinks(actions, template, innovations[:, BLINK_ONSET])
+    add_gaze(actions, template, innovations[:, GAZE])
+    accents = choose_accents(sorted(stressed_word_onsets(utterance).values()))
     gains = rng.uniform(0.75, 1.25, len(accents))
-    _add_brows(actions, template, accent_pulses(accents, gains, _BROW_S, n_frames, FPS))
-    talking = _talking(tracks, n_frames)
-    nods = accent_pulses(accents, gains, _NOD_S, n_frames, FPS)
+    add_brows(actions, template, accent_pulses(accents, gains, BROW_S, n_frames, FPS))
+    talking = talking_share(tracks, n_frames)
+    nods = accent_pulses(accents, gains, NOD_S, n_frames, FPS)
     beats = accent_pulses(accents, gains, _BEAT_S, n_frames, FPS)
     arms = {
         "L": style.gesture_amplitude * min(1.0, 1.0 - style.handedness),
         "R": style.gesture_amplitude * min(1.0, 1.0 + style.handedness),
     }
     rotations = arm_rotations(innovations, talking, beats, arms, FPS)
-    _add_head_and_trunk(rotations, template, innovations[:, SWAY] * style.head_amplitude, nods, talking)
-    _add_breath(rotations, template, rng.uniform(0.0, 2 * np.pi))
+    add_head_and_trunk(rotations, template, innovations[:, SWAY] * style.head_amplitude, nods, talking)
+    add_breath(rotations, template, rng.uniform(0.0, 2 * np.pi))
     return Motion(np.clip(actions, 0.0, 1.0).astype(np.float32), rotations.astype(np.float32))
 
 
-def _mouth(tracks: LipTracks, style: Style, n_frames: int) -> np.ndarray:
-    """Facial actions of the mouth, [T, 52]."""
+def mouth_actions(
+    tracks: LipTracks, style: Style, n_frames: int, more: dict[str, np.ndarray] | None = None
+) -> np.ndarray:
+    """Facial actions of the mouth.
+
+    Args:
+        tracks: Articulation of the utterance.
+        style: How to articulate.
+        n_frames: T.
+        more: Further actions by name, each [T] or a number, that take the place of the style's own; the lip gap is
+            solved with them.
+
+    Returns:
+        [T, 52] float64.
+    """
     at = np.arange(n_frames) * (TRACK_RATE // FPS)
     close = closure_of_pictures(tracks, n_frames, FPS).astype(np.float64)
     gap, jaw, spread, rounded, funnel, tuck, tongue = tracks.targets[at].astype(np.float64).T
@@ -128,6 +175,7 @@ def _mouth(tracks: LipTracks, style: Style, n_frames: int) -> np.ndarray:
         "mouthPress": 0.30 * close,
         "tongueOut": 0.80 * np.clip(tongue - 0.3, 0.0, None) * (1.0 - close),
         "cheekSquint": 0.3 * style.expression,
+        **(more or {}),
     }
     jaw_open = _JAW_OPEN * jaw * style.lip_articulation
     # From shut lips over a mouth opened by the jaw alone to one that the lips help to open: `mouthClose` of the
@@ -152,7 +200,8 @@ def _actions(weights: dict[str, np.ndarray], n_frames: int) -> np.ndarray:
     return actions
 
 
-def _add_blinks(actions: np.ndarray, template: BodyTemplate, onsets: np.ndarray) -> None:
+def add_blinks(actions: np.ndarray, template: BodyTemplate, onsets: np.ndarray) -> None:
+    """Shut the lids of both eyes at each onset, [T] of 0 and 1."""
     closing = _BLINK_CLOSE_S + _BLINK_HOLD_S
     # Half a frame in, so that the first picture of a blink already shows it.
     time = (np.arange(int(FPS * (closing + _BLINK_OPEN_S)) + 1) + 0.5) / FPS
@@ -162,7 +211,7 @@ def _add_blinks(actions: np.ndarray, template: BodyTemplate, onsets: np.ndarray)
         actions[:, template.action(f"eyeBlink{side}")] = lids
 
 
-def _add_gaze(actions: np.ndarray, template: BodyTemplate, gaze: np.ndarray) -> None:
+def add_gaze(actions: np.ndarray, template: BodyTemplate, gaze: np.ndarray) -> None:
     """Turn the eyes by about 4 degrees a unit; a saccade takes one frame."""
     sideways, upward = 0.18 * gaze[:, 0], 0.14 * gaze[:, 1]
     weights = {
@@ -179,23 +228,24 @@ def _add_gaze(actions: np.ndarray, template: BodyTemplate, gaze: np.ndarray) -> 
         actions[:, template.action(name)] = np.clip(weight, 0.0, 0.6)
 
 
-def _add_brows(actions: np.ndarray, template: BodyTemplate, accents: np.ndarray) -> None:
+def add_brows(actions: np.ndarray, template: BodyTemplate, accents: np.ndarray) -> None:
+    """Raise the brows with the accents, [T] pulses."""
     actions[:, template.action("browInnerUp")] += 0.35 * accents
     for side in ("Left", "Right"):
         actions[:, template.action(f"browOuterUp{side}")] += 0.22 * accents
 
 
-def _stressed_word_onsets(utterance: Utterance) -> list[float]:
-    """When the stressed vowel of each word sets in, seconds."""
+def stressed_word_onsets(utterance: Utterance) -> dict[int, float]:
+    """When the stressed vowel of each stressed word sets in, seconds, by the word's index."""
     starts = np.array([start for start, _ in utterance.words])
     onsets: dict[int, float] = {}
     for start, ipa in utterance.phonemes:
         if "ˈ" in ipa:
-            onsets.setdefault(int(np.searchsorted(starts, start + 1e-6)), start)
-    return sorted(onsets.values())
+            onsets.setdefault(int(np.searchsorted(starts, start + 1e-6)) - 1, start)
+    return onsets
 
 
-def _talking(tracks: LipTracks, n_frames: int) -> np.ndarray:
+def talking_share(tracks: LipTracks, n_frames: int) -> np.ndarray:
     """1 while somebody speaks and for most of a second after, [T] in 0..1."""
     voice = (tracks.classes != 0).astype(np.float64)
     held = maximum_filter1d(voice, 80, origin=39)  # looks back only
@@ -203,7 +253,7 @@ def _talking(tracks: LipTracks, n_frames: int) -> np.ndarray:
     return smooth[np.arange(n_frames) * (TRACK_RATE // FPS)]
 
 
-def _add_head_and_trunk(
+def add_head_and_trunk(
     rotations: np.ndarray, template: BodyTemplate, sway: np.ndarray, nods: np.ndarray, talking: np.ndarray
 ) -> None:
     """Sway head and trunk; axes are x to the person's left, y backwards, z up."""
@@ -212,14 +262,19 @@ def _add_head_and_trunk(
     head = np.stack(
         [_HEAD_SWAY[1] * nod + _NOD * nods, _HEAD_SWAY[2] * tilt, _HEAD_SWAY[0] * turn], 1
     )  # [T, 3]
-    for name, share in (("neck01", 0.2), ("neck02", 0.2), ("neck03", 0.2), ("head", 0.4)):
-        rotations[:, template.joint(name)] += share * head
+    turn_head(rotations, template, head)
     trunk = np.stack([_TRUNK_SWAY[1] * nod, _TRUNK_SWAY[2] * tilt, _TRUNK_SWAY[0] * turn], 1)
     for name in ("spine03", "spine02", "spine01"):
         rotations[:, template.joint(name)] += trunk / 3
 
 
-def _add_breath(rotations: np.ndarray, template: BodyTemplate, phase: float) -> None:
+def turn_head(rotations: np.ndarray, template: BodyTemplate, turn: np.ndarray) -> None:
+    """Add a rotation vector of the head, [T, 3] radians, spread over neck and head."""
+    for name, share in (("neck01", 0.2), ("neck02", 0.2), ("neck03", 0.2), ("head", 0.4)):
+        rotations[:, template.joint(name)] += share * turn
+
+
+def add_breath(rotations: np.ndarray, template: BodyTemplate, phase: float) -> None:
     """The chest rises and the shoulders with it, about 15 times a minute."""
     breath = _BREATH * np.sin(2 * np.pi * _BREATH_HZ * np.arange(len(rotations)) / FPS + phase)
     rotations[:, template.joint("spine01"), 0] -= breath

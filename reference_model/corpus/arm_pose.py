@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from reference_model.body.template import BodyTemplate
 
-__all__ = ["ArmTarget", "posed_joints", "solve_arms"]
+__all__ = ["ArmTarget", "draw_arms", "posed_joints", "solve_arms"]
 
 _BONES = ("clavicle.L", "upperarm01.L", "upperarm02.L", "lowerarm01.L", "lowerarm02.L", "wrist.L")
 _STIFFNESS = np.array([0.3, 0.15, 2.0, 0.15, 0.5, 0.4])
@@ -34,6 +34,24 @@ class ArmTarget:
     """Direction in which the palm faces."""
     curl: float = 1.0
     """Bend of the fingers relative to a relaxed hand."""
+
+
+def draw_arms(rng: np.random.Generator) -> ArmTarget:
+    """Draw how a person holds the arms: forearms level or lower, hands nearer or further apart, fingers more bent.
+
+    Args:
+        rng: Source of the choice.
+
+    Returns:
+        The target.
+    """
+    default = ArmTarget()
+    inward, drop = float(rng.uniform(-0.16, 0.04)), float(rng.uniform(-0.30, 0.02))
+    return ArmTarget(
+        elbow=(float(rng.uniform(0.02, 0.12)), float(rng.uniform(0.10, 0.22)), -0.98),
+        wrist=(default.wrist[0] + inward + 0.06, default.wrist[1], default.wrist[2] + drop),
+        curl=float(rng.uniform(0.75, 1.35)),
+    )
 
 
 def posed_joints(template: BodyTemplate, joints: np.ndarray, rotations: np.ndarray) -> np.ndarray:

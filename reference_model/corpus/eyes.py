@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from reference_model.body.template import BodyTemplate
+from reference_model.corpus.attributes import Attributes
 from reference_model.corpus.skin import linear
 
-__all__ = ["EYE_PARAMETERS", "EyeLook", "Eyeballs", "fit_sphere"]
+__all__ = ["EYE_PARAMETERS", "EyeLook", "Eyeballs", "draw_eyes", "fit_sphere", "lower_lids"]
 
 EYE_PARAMETERS = 14
 """centre xyz, gaze xyz, iris RGB, sclera RGB, iris and pupil half-angles in degrees."""
@@ -29,6 +30,56 @@ class EyeLook:
     iris: tuple[int, int, int]
     """sRGB 0..255."""
     sclera_brightness: float = 0.66
+    lid_droop: float = 0.10
+    """Share of a blink by which the upper lids hang at rest."""
+
+
+_IRISES: dict[str, tuple[int, int, int]] = {
+    "dark_brown": (58, 34, 20), "brown": (88, 54, 30), "hazel": (112, 86, 44), "green": (104, 116, 78),
+    "grey": (120, 132, 138), "blue": (96, 132, 164),
+}  # fmt: skip
+_IRIS_SHARES = {True: (0.72, 0.22, 0.06, 0.0, 0.0, 0.0), False: (0.16, 0.24, 0.18, 0.12, 0.10, 0.20)}
+
+
+def draw_eyes(attributes: Attributes, rng: np.random.Generator) -> EyeLook:
+    """Draw the eyes of a person.
+
+    Args:
+        attributes: Age and skin tone; the eyes of dark skin are brown, those of light skin have all colours.
+        rng: Source of the choice.
+
+    Returns:
+        The look.
+    """
+    name = rng.choice(list(_IRISES), p=_IRIS_SHARES[attributes.skin_tone >= 4])
+    r, g, b = np.clip(np.array(_IRISES[name]) * rng.uniform(0.88, 1.12) + rng.normal(0, 4, 3), 12, 220)
+    # the white yellows and greys a little with age
+    # and reads as a cut-out beside dark skin, for which the picture is exposed longer
+    brightness = 0.66 - 0.035 * (attributes.skin_tone - 1) - 0.08 * np.clip((attributes.age - 40) / 40, 0, 1)
+    droop = rng.uniform(0.03, 0.09) + 0.07 * np.clip((attributes.age - 45) / 35, 0, 1)
+    return EyeLook(iris=(int(r), int(g), int(b)), sclera_brightness=float(brightness), lid_droop=float(droop))
+
+
+def lower_lids(
+    template: BodyTemplate, look: EyeLook, rest: np.ndarray, actions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hang the upper lids a little lower than the template's, whose eyes look startled.
+
+    The rest shape takes a share of the blink; the actions keep the rest of it, so that a full blink still closes.
+
+    Args:
+        template: The body template.
+        look: How far the lids hang.
+        rest: The person's rest vertices, [V, 3] metres.
+        actions: Facial actions, [52, V, 3] metres.
+
+    Returns:
+        The new rest vertices and actions.
+    """
+    blinks = [template.action(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
+    lowered = actions.copy()
+    lowered[blinks] *= 1 - look.lid_droop
+    return (rest + look.lid_droop * actions[blinks].sum(0)).astype(rest.dtype), lowered
 
 
 def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
@@ -65,7 +116,7 @@ class Eyeballs:
         self._rest = [rest[index].astype(np.float64) for index in self._vertices]
         self._centres = [fit_sphere(points)[0] for points in self._rest]
         self._gaze = [_GAZE / np.linalg.norm(_GAZE) * [sign, 1, 1] for sign in (1, -1)]
-        iris, sclera = 0.85 * linear(look.iris), look.sclera_brightness * linear(_SCLERA)
+        iris, sclera = 0.62 * linear(look.iris), look.sclera_brightness * linear(_SCLERA)
         self._colours = np.concatenate([iris, sclera, [_IRIS_DEGREES, _PUPIL_DEGREES]])
 
     def parameters(self, posed: np.ndarray) -> np.ndarray:

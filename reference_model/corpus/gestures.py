@@ -21,7 +21,7 @@ from reference_model.innovations import (
     SWAY,
 )
 
-__all__ = ["accent_pulses", "arm_rotations", "choose_accents", "minimum_jerk", "settle"]
+__all__ = ["accent_pulses", "arm_rotations", "choose_accents", "idle_arms", "minimum_jerk", "settle"]
 
 _SHORTEST_BEAT_S = 0.6
 _RAISE_S = 0.7
@@ -165,6 +165,34 @@ def arm_rotations(
             + _DRIFT_NOD[name] * drift_nod
             + _DRIFT_TURN[name] * drift_turn
             for name in _RAISE
+        }
+        _turn_arm(rotations, template, side, angle)
+    return rotations
+
+
+def idle_arms(
+    sway: np.ndarray, beats: np.ndarray, talking: np.ndarray, gains: dict[str, float]
+) -> np.ndarray:
+    """The little that arms move without a gesture: with the trunk, and a trace of each accent.
+
+    Args:
+        sway: [T, 3] turn, nod and tilt of the trunk, unit variance.
+        beats: Pulses of the accents, [T], 1 at an apex.
+        talking: Whether somebody speaks, [T] in 0..1.
+        gains: Amplitude of the arms "L" and "R".
+
+    Returns:
+        Rotation vectors as those of `arm_rotations`, [T, J, 3] radians.
+    """
+    template = load_template()
+    rotations = np.zeros((len(sway), template.n_joints, 3))
+    lively = 0.4 + 0.6 * talking
+    for side, (_, sign) in _SIDES.items():
+        turn, nod = sign * sway[:, 0] * lively, sway[:, 1] * lively
+        angle = {
+            name: gains[side]
+            * (0.12 * _BEAT[name] * beats + 0.3 * (_DRIFT_NOD[name] * nod + _DRIFT_TURN[name] * turn))
+            for name in _BEAT
         }
         _turn_arm(rotations, template, side, angle)
     return rotations

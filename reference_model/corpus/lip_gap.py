@@ -32,6 +32,7 @@ class LipGap:
         jaw = template.actions[template.action("jawOpen"), :, 2]  # [V] metres
         lips = np.flatnonzero((template.lip > 0.3) & (np.abs(template.vertices[:, 0]) < 0.012))
         lower = jaw[lips] < 0.5 * jaw[lips].min()
+        self._lips = lips
         self._height_mm = template.vertices[lips, 2] * 1000  # [n]
         self._motion_mm = template.actions[:, lips, 2].astype(np.float64) * 1000  # [52, n]
         across = template.vertices[lips, 0]
@@ -50,7 +51,21 @@ class LipGap:
         Returns:
             Millimetres, [..., 5] from the person's right to left.
         """
-        height = self._height_mm + actions @ self._motion_mm  # [..., n]
+        return self._gaps(self._height_mm + actions @ self._motion_mm)
+
+    def of_vertices_mm(self, vertices: np.ndarray) -> np.ndarray:
+        """Gap in each column of any body's mouth.
+
+        Args:
+            vertices: Vertices of a body whose head is upright, [..., V, 3] metres.
+
+        Returns:
+            Millimetres, [..., 5] from the person's right to left; negative where the lips overlap.
+        """
+        return self._gaps(vertices[..., self._lips, 2].astype(np.float64) * 1000)
+
+    def _gaps(self, height: np.ndarray) -> np.ndarray:
+        """Gaps [..., 5] of lips whose vertices have these heights, [..., n] millimetres."""
         gaps = [height[..., upper].min(-1) - height[..., lower].max(-1) for upper, lower in self._columns]
         return np.stack(gaps, -1)
 

@@ -1,7 +1,8 @@
 """Triangle meshes to fragments, and soft visibility from depth maps: the geometry half of the mesh renderer.
 
 The renderer draws the made people of the corpus. It shares no code with the Gaussian renderer on purpose:
-its pictures are ground truth for it. Both kernels give the same bits for any number of threads.
+its pictures are ground truth for it. All kernels give the same bits for any number of threads. What happens to
+one triangle or one point is plain Python that `mesh_cuda` compiles for a GPU as well.
 """
 
 from __future__ import annotations
@@ -12,7 +13,18 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-__all__ = ["N_CUTS", "Fragments", "directional_visibility", "rasterize", "vertex_normals"]
+from reference_model.corpus.mesh_kernels import compile_together, cpu
+
+__all__ = [
+    "N_CUTS",
+    "RASTERIZING",
+    "SHADOWING",
+    "Fragments",
+    "directional_visibility",
+    "light_axes",
+    "rasterize",
+    "vertex_normals",
+]
 
 N_CUTS = 3
 """Scalar fields a vertex carries; a fragment is kept where all of them interpolate to more than zero."""
@@ -54,12 +66,11 @@ def rasterize(
     depth = np.full((height, width), 1e9, np.float32)
     face = np.full((height, width), -1, np.int32)
     barycentric = np.zeros((height, width, 2), np.float32)
-    _rasterize(projected, faces, cuts, depth, face, barycentric)
+    _rasterize_cpu(projected, faces, cuts, depth, face, barycentric)
     return Fragments(depth, face, barycentric)
 
 
-@njit(inline="always")
-def _alive(cuts, a, b, c):  # pragma: no cover - compiled
+def alive(cuts, a, b, c):
     """Whether any point of the triangle may survive all cuts."""
     for k in range(cuts.shape[1]):
         if cuts[a, k] <= 0 and cuts[b, k] <= 0 and cuts[c, k] <= 0:
@@ -67,8 +78,7 @@ def _alive(cuts, a, b, c):  # pragma: no cover - compiled
     return True
 
 
-@njit(inline="always")
-def _kept(cuts, a, b, c, w0, w1, w2):  # pragma: no cover - compiled
+def kept(cuts, a, b, c, w0, w1, w2):
     """Whether the point with these weights survives all cuts."""
     for k in range(cuts.shape[1]):
         if w0 * cuts[a, k] + w1 * cuts[b, k] + w2 * cuts[c, k] <= 0:
@@ -76,27 +86,64 @@ def _kept(cuts, a, b, c, w0, w1, w2):  # pragma: no cover - compiled
     return True
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+def triangle_box(points, cuts, a, b, c, height, width):
+    """Pixels a triangle may cover as top, bottom, left, right; bottom is -1 where it cannot be seen."""
+    ax, ay, bx, by, cx, cy = (
+        points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1],
+    )  # fmt: skip
+    top = max(0, np.int64(math.ceil(min(ay, by, cy) - 0.5)))
+    bottom = min(height - 1, np.int64(math.floor(max(ay, by, cy) - 0.5)))
+    left = max(0, np.int64(math.ceil(min(ax, bx, cx) - 0.5)))
+    right = min(width - 1, np.int64(math.floor(max(ax, bx, cx) - 0.5)))
+    area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+    behind = min(points[a, 2], points[b, 2], points[c, 2]) <= _NEAR
+    if right < left or behind or abs(area) < 1e-12 or not alive(cuts, a, b, c):
+        bottom = -1
+    return top, bottom, left, right
+
+
+def triangle_edges(points, a, b, c):
+    """What all pixels of a triangle share: corner a, edges to b and c, 1 / doubled area, 1 / depths."""
+    ax, ay = points[a, 0], points[a, 1]
+    bx, by, cx, cy = points[b, 0] - ax, points[b, 1] - ay, points[c, 0] - ax, points[c, 1] - ay
+    inverse = np.float32(1.0) / (bx * cy - cx * by)
+    near_a, near_b, near_c = (
+        np.float32(1.0) / points[a, 2], np.float32(1.0) / points[b, 2], np.float32(1.0) / points[c, 2],
+    )  # fmt: skip
+    return ax, ay, bx, by, cx, cy, inverse, near_a, near_b, near_c
+
+
+def weights_at(x, y, edges):
+    """Depth of a triangle at the middle of a pixel, and the perspective-correct weights of b and c.
+
+    The depth is -1 where the pixel lies outside.
+    """
+    ax, ay, bx, by, cx, cy, inverse, near_a, near_b, near_c = edges
+    dy = np.float32(y) + np.float32(0.5) - ay
+    dx = np.float32(x) + np.float32(0.5) - ax
+    w1, w2 = (dx * cy - cx * dy) * inverse, (bx * dy - dx * by) * inverse
+    w0 = np.float32(1.0) - w1 - w2
+    if w0 < 0 or w1 < 0 or w2 < 0:
+        return np.float32(-1.0), w1, w2
+    z = np.float32(1.0) / (w0 * near_a + w1 * near_b + w2 * near_c)
+    return z, w1 * z * near_b, w2 * z * near_c
+
+
+RASTERIZING = (alive, kept, triangle_box, triangle_edges, weights_at)
+"""The functions of the z-buffer, callees first."""
+
+
 def _bounds(points, faces, cuts, height, width):  # pragma: no cover - compiled
-    """Pixel box of each triangle, [F, 4] int32 as top, bottom, left, right; empty where it cannot be seen."""
+    """Pixel box of each triangle, [F, 4] int32."""
     boxes = np.empty((faces.shape[0], 4), np.int32)
     for f in prange(faces.shape[0]):
-        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        ax, ay, bx, by, cx, cy = (
-            points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1],
-        )  # fmt: skip
-        boxes[f, 0] = max(0, math.ceil(min(ay, by, cy) - 0.5))
-        boxes[f, 1] = min(height - 1, math.floor(max(ay, by, cy) - 0.5))
-        boxes[f, 2] = max(0, math.ceil(min(ax, bx, cx) - 0.5))
-        boxes[f, 3] = min(width - 1, math.floor(max(ax, bx, cx) - 0.5))
-        area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
-        behind = min(points[a, 2], points[b, 2], points[c, 2]) <= _NEAR
-        if boxes[f, 3] < boxes[f, 2] or behind or abs(area) < 1e-12 or not _alive(cuts, a, b, c):
-            boxes[f, 1] = -1
+        top, bottom, left, right = triangle_box(
+            points, cuts, faces[f, 0], faces[f, 1], faces[f, 2], height, width
+        )
+        boxes[f, 0], boxes[f, 1], boxes[f, 2], boxes[f, 3] = top, bottom, left, right
     return boxes
 
 
-@njit(parallel=True, fastmath=True, cache=True)
 def _rasterize(points, faces, cuts, depth, face, barycentric):  # pragma: no cover - compiled
     height, width = depth.shape
     boxes = _bounds(points, faces, cuts, height, width)
@@ -108,30 +155,21 @@ def _rasterize(points, faces, cuts, depth, face, barycentric):  # pragma: no cov
             if y1 < y0:
                 continue
             a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-            ax, ay = points[a, 0], points[a, 1]
-            bx, by, cx, cy = points[b, 0] - ax, points[b, 1] - ay, points[c, 0] - ax, points[c, 1] - ay
-            inverse = np.float32(1.0) / (bx * cy - cx * by)
-            near_a, near_b, near_c = (
-                np.float32(1.0) / points[a, 2], np.float32(1.0) / points[b, 2], np.float32(1.0) / points[c, 2],
-            )  # fmt: skip
+            edges = triangle_edges(points, a, b, c)
             for y in range(y0, y1 + 1):
-                dy = np.float32(y) + np.float32(0.5) - ay
                 for x in range(boxes[f, 2], boxes[f, 3] + 1):
-                    dx = np.float32(x) + np.float32(0.5) - ax
-                    w1, w2 = (dx * cy - cx * dy) * inverse, (bx * dy - dx * by) * inverse
-                    w0 = np.float32(1.0) - w1 - w2
-                    if w0 < 0 or w1 < 0 or w2 < 0:
+                    z, w1, w2 = weights_at(x, y, edges)
+                    if z < 0 or z >= depth[y, x]:
                         continue
-                    z = np.float32(1.0) / (w0 * near_a + w1 * near_b + w2 * near_c)
-                    if z >= depth[y, x]:
-                        continue
-                    w1 *= z * near_b
-                    w2 *= z * near_c
-                    if _kept(cuts, a, b, c, np.float32(1.0) - w1 - w2, w1, w2):
+                    if kept(cuts, a, b, c, np.float32(1.0) - w1 - w2, w1, w2):
                         depth[y, x] = z
                         face[y, x] = f
                         barycentric[y, x, 0] = w1
                         barycentric[y, x, 1] = w2
+
+
+_PARALLEL = njit(parallel=True, fastmath=True, cache=True)
+_rasterize_cpu = compile_together(_PARALLEL, [_bounds, _rasterize], known=cpu(*RASTERIZING))["_rasterize"]
 
 
 def directional_visibility(
@@ -163,13 +201,13 @@ def directional_visibility(
         Visibility in 0..1 (bilinear over four depth samples), [K, Q] float32.
     """
     seen = np.empty((len(directions), len(points)), np.float32)
-    _visibility(vertices, faces, points, normals, directions, centre, half_extent, resolution, bias, seen)
+    _visibility_cpu(vertices, faces, points, normals, directions, centre, half_extent, resolution, bias, seen)
     return seen
 
 
 @njit(cache=True)
-def _light_axes(direction):  # pragma: no cover - compiled
-    """Two unit vectors that span the plane across `direction`."""
+def light_axes(direction):  # pragma: no cover - compiled
+    """Two unit vectors [3] that span the plane across `direction` [3]."""
     up = np.zeros(3, np.float32)
     up[1 if abs(direction[2]) > 0.9 else 2] = 1.0
     right = np.cross(up, direction)
@@ -177,7 +215,47 @@ def _light_axes(direction):  # pragma: no cover - compiled
     return right, np.cross(direction, right)
 
 
-@njit(fastmath=True, cache=True)
+def seen_from(x, y, z, right, up, direction, depth, scale, middle, bias):
+    """Visibility of a lifted point, relative to the volume's centre, in one depth map: bilinear over four samples."""
+    u = (x * right[0] + y * right[1] + z * right[2]) * scale + middle - 0.5
+    v = (x * up[0] + y * up[1] + z * up[2]) * scale + middle - 0.5
+    limit = -(x * direction[0] + y * direction[1] + z * direction[2]) - bias
+    column, row = np.int64(math.floor(u)), np.int64(math.floor(v))
+    if column < 0 or row < 0 or column >= depth.shape[1] - 1 or row >= depth.shape[0] - 1:
+        return 1.0
+    fu, fv = u - column, v - row
+    lit = 0.0
+    for dv in range(2):
+        for du in range(2):
+            if limit < depth[row + dv, column + du]:
+                lit += (fu if du else 1.0 - fu) * (fv if dv else 1.0 - fv)
+    return lit
+
+
+def flat_box(ax, ay, bx, by, cx, cy, resolution):
+    """Texels of a depth map that a triangle may cover as top, bottom, left, right; and its doubled area."""
+    top, bottom = (
+        max(0, np.int64(math.ceil(min(ay, by, cy) - 0.5))),
+        np.int64(math.floor(max(ay, by, cy) - 0.5)),
+    )
+    left, right = (
+        max(0, np.int64(math.ceil(min(ax, bx, cx) - 0.5))),
+        np.int64(math.floor(max(ax, bx, cx) - 0.5)),
+    )
+    area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+    return top, min(resolution - 1, bottom), left, min(resolution - 1, right), area
+
+
+def flat_weights(x, y, ax, ay, bx, by, cx, cy, area):
+    """Weights of the corners b and c at the middle of a texel."""
+    dx, dy = x + 0.5 - ax, y + 0.5 - ay
+    return (dx * (cy - ay) - (cx - ax) * dy) / area, ((bx - ax) * dy - dx * (by - ay)) / area
+
+
+SHADOWING = (flat_box, flat_weights, seen_from)
+"""The functions of the depth maps, callees first."""
+
+
 def _depth_map(points, faces, resolution):  # pragma: no cover - compiled
     depth = np.full((resolution, resolution), 1e9, np.float32)
     for f in range(faces.shape[0]):
@@ -185,25 +263,18 @@ def _depth_map(points, faces, resolution):  # pragma: no cover - compiled
         ax, ay, bx, by, cx, cy = (
             points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1],
         )  # fmt: skip
-        y0, y1 = max(0, math.ceil(min(ay, by, cy) - 0.5)), math.floor(max(ay, by, cy) - 0.5)
-        x0, x1 = max(0, math.ceil(min(ax, bx, cx) - 0.5)), math.floor(max(ax, bx, cx) - 0.5)
-        if y1 < y0 or x1 < x0:
-            continue
-        area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
-        if abs(area) < 1e-12:
+        y0, y1, x0, x1, area = flat_box(ax, ay, bx, by, cx, cy, resolution)
+        if y1 < y0 or x1 < x0 or abs(area) < 1e-12:
             continue
         z, slope1, slope2 = points[a, 2], points[b, 2] - points[a, 2], points[c, 2] - points[a, 2]
-        for y in range(y0, min(resolution - 1, y1) + 1):
-            for x in range(x0, min(resolution - 1, x1) + 1):
-                dx, dy = x + 0.5 - ax, y + 0.5 - ay
-                w1 = (dx * (cy - ay) - (cx - ax) * dy) / area
-                w2 = ((bx - ax) * dy - dx * (by - ay)) / area
+        for y in range(y0, y1 + 1):
+            for x in range(x0, x1 + 1):
+                w1, w2 = flat_weights(x, y, ax, ay, bx, by, cx, cy, area)
                 if w1 >= 0 and w2 >= 0 and w1 + w2 <= 1:
                     depth[y, x] = min(depth[y, x], z + w1 * slope1 + w2 * slope2)
     return depth
 
 
-@njit(parallel=True, fastmath=True, cache=True)
 def _visibility(
     vertices, faces, points, normals, directions, centre, half_extent, resolution, bias, seen
 ):  # pragma: no cover - compiled
@@ -211,7 +282,7 @@ def _visibility(
     middle = np.float32(resolution / 2.0)
     for k in prange(directions.shape[0]):
         direction = directions[k]
-        right, up = _light_axes(direction)
+        right, up = light_axes(direction)
         flat = np.empty_like(vertices)
         for i in range(vertices.shape[0]):
             x, y, z = vertices[i, 0] - centre[0], vertices[i, 1] - centre[1], vertices[i, 2] - centre[2]
@@ -223,20 +294,12 @@ def _visibility(
             x = points[i, 0] - centre[0] + normals[i, 0] * bias
             y = points[i, 1] - centre[1] + normals[i, 1] * bias
             z = points[i, 2] - centre[2] + normals[i, 2] * bias
-            u = (x * right[0] + y * right[1] + z * right[2]) * scale + middle - 0.5
-            v = (x * up[0] + y * up[1] + z * up[2]) * scale + middle - 0.5
-            limit = -(x * direction[0] + y * direction[1] + z * direction[2]) - bias
-            column, row = math.floor(u), math.floor(v)
-            if column < 0 or row < 0 or column >= resolution - 1 or row >= resolution - 1:
-                seen[k, i] = 1.0
-                continue
-            fu, fv = u - column, v - row
-            lit = 0.0
-            for dv in range(2):
-                for du in range(2):
-                    if limit < depth[row + dv, column + du]:
-                        lit += (fu if du else 1.0 - fu) * (fv if dv else 1.0 - fv)
-            seen[k, i] = lit
+            seen[k, i] = seen_from(x, y, z, right, up, direction, depth, scale, middle, bias)
+
+
+_shadowing_cpu = {**cpu(*SHADOWING), "light_axes": light_axes}
+_depth_map_cpu = compile_together(njit(fastmath=True, cache=True), [_depth_map], known=_shadowing_cpu)
+_visibility_cpu = compile_together(_PARALLEL, [_visibility], known=_depth_map_cpu)["_visibility"]
 
 
 @njit(cache=True)

@@ -1,38 +1,48 @@
-"""The made people: a body, skin, eyes, hair and a top put together, posed and drawn by the mesh renderer."""
+"""The made people: body, skin, eyes, hair and clothes put together as layers, posed and drawn by the mesh renderer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import zipfile
 from functools import cached_property
-from typing import NamedTuple
+from pathlib import Path
 
-import cv2
 import numpy as np
+import scipy.sparse as sp
 import torch
 
-from reference_model.body.skinning import BodyState, TemplateTensors, pose
+from media.errors import AvatarBenchError
+from media.files import atomic_write
+from reference_model.body.skinning import TemplateTensors, pose_joints
 from reference_model.body.template import REGIONS, BodyTemplate, load_template
-from reference_model.corpus.arm_pose import ArmTarget, solve_arms
-from reference_model.corpus.bodies import load_body
-from reference_model.corpus.eyes import Eyeballs, EyeLook
-from reference_model.corpus.garment import Garment, GarmentLook
-from reference_model.corpus.hair import Hair, HairLook
-from reference_model.corpus.mesh_raster import N_CUTS, directional_visibility, rasterize, vertex_normals
-from reference_model.corpus.mesh_shade import Material, VertexData, shade
-from reference_model.corpus.scene import LightRig, View, project
-from reference_model.corpus.skin import SkinLook, paint_body, paint_head, smoothstep
+from reference_model.corpus.arm_pose import solve_arms
+from reference_model.corpus.beard import beard_layer
+from reference_model.corpus.bodies import Body
+from reference_model.corpus.cloth_mesh import broad_average
+from reference_model.corpus.eyes import Eyeballs, lower_lids
+from reference_model.corpus.fabric import paint_row
+from reference_model.corpus.figure import Figure, PosedFigure
+from reference_model.corpus.garment import Garment, Underneath
+from reference_model.corpus.garment_cut import body_frame
+from reference_model.corpus.glasses import glasses_layer
+from reference_model.corpus.hair import hair_layer
+from reference_model.corpus.layers import Layer, ShadowVolume, Surface
+from reference_model.corpus.look import PersonLook, look_from_json, look_to_json
+from reference_model.corpus.mesh_raster import N_CUTS, vertex_normals
+from reference_model.corpus.mesh_surfaces import N_PAINT, Material
+from reference_model.corpus.scene import LightRig, View
+from reference_model.corpus.skin import paint_body, paint_head, smoothstep
 
-__all__ = ["PEOPLE", "MadePerson", "PersonLook", "PosedPerson"]
+__all__ = ["MadePerson", "load_person", "save_person"]
 
 _SKIN_EDGE = 0.010
 """Metres: the body ends this far under the cloth, so that skin never pokes through and no gap shows at a hem."""
 _SKIN_INSET = 0.007
 """Metres by which covered skin is drawn below its place: the cloth bends more smoothly than the body under it."""
-_SHADOW_CENTRE, _SHADOW_HALF = np.array([0.0, -0.08, 0.40], np.float32), 0.62  # metres, head to hips
-_SHADOW_RESOLUTION = 352
-_SUPERSAMPLING = 2
-_HAIR_QUERY_STRIDE = 4
-"""Strand points between two whose light is measured; the others are interpolated."""
+_BROAD = 0.040
+"""Metres of anatomy that draped cloth does not show."""
+_SHADOW_TEXEL = 0.0040
+"""Metres."""
 _MATERIAL_OF_REGION = {
     "eye_front_left": Material.EYE_LEFT, "eye_back_left": Material.EYE_LEFT,
     "eye_front_right": Material.EYE_RIGHT, "eye_back_right": Material.EYE_RIGHT,
@@ -41,213 +51,166 @@ _MATERIAL_OF_REGION = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class PersonLook:
-    """Everything that makes a person: shape by name (`bodies.npz`), surface by choice."""
-
-    body: str
-    skin: SkinLook
-    eyes: EyeLook
-    hair: HairLook
-    garment: GarmentLook
-    arms: ArmTarget
-    """Rest pose of the arms."""
-    attributes: dict[str, str]
-    """What a data sheet says about the person."""
-
-
-class PosedPerson(NamedTuple):
-    """One frame's geometry, all surfaces in one mesh."""
-
-    vertices: VertexData  # light still empty
-    cuts: np.ndarray  # [N, N_CUTS] float32
-    eyes: np.ndarray  # [2, EYE_PARAMETERS] float32
-    strands: np.ndarray  # [S, P, 3] float32 metres
-    viewpoint: np.ndarray  # [3] float32 metres
-    body: np.ndarray  # [V, 3] float32 metres: the template's vertices
-
-
-PEOPLE: dict[str, PersonLook] = {
-    "woman": PersonLook(
-        body="woman",
-        skin=SkinLook(
-            melanin=0.34, undertone=0.25, blush=1.0, lipstick=0.40, lip_colour=(176, 82, 86),
-            brow_colour=(44, 30, 24), brow_weight=0.85, lashes=0.9, hair_colour=(46, 30, 22),
-        ),
-        eyes=EyeLook(iris=(84, 52, 28)),
-        hair=HairLook("long", (58, 36, 24), length=0.185, parting=0.014, lift=0.013, mess=0.35, curl=0.005,
-                      curl_period=0.07, clumping=0.45, n_strands=8_500),
-        garment=GarmentLook((172, 152, 190), neckline="v", neck_radius=0.088, sleeve=0.165, looseness=0.011,
-                            taper=0.30),
-        arms=ArmTarget(),
-        attributes={"sex": "female", "age": "25-35", "skin": "light to medium", "hair": "chin-length, dark brown",
-                    "garment": "lavender V-neck T-shirt"},
-    ),
-    "man": PersonLook(
-        body="man",
-        skin=SkinLook(
-            melanin=0.70, undertone=0.10, blush=0.8, stubble=0.55, brow_colour=(24, 17, 14), brow_weight=1.15,
-            lashes=0.55, hair_colour=(24, 18, 15),
-        ),
-        eyes=EyeLook(iris=(62, 36, 20)),
-        hair=HairLook("short", (30, 22, 18), length=0.030, side_length=0.008, lift=0.009, mess=0.8, curl=0.004,
-                      curl_period=0.018, clumping=0.35, n_strands=9_000, n_points=5, strand_width=0.0012),
-        garment=GarmentLook((112, 150, 172), neckline="crew", neck_radius=0.090, sleeve=0.20, looseness=0.013,
-                            taper=0.18),
-        arms=ArmTarget(wrist=(-0.15, -0.98, -0.05)),
-        attributes={"sex": "male", "age": "30-40", "skin": "dark brown", "hair": "short, black",
-                    "garment": "blue crew-neck T-shirt"},
-    ),
-}  # fmt: skip
-"""The two people of the data set `mini`."""
-
-
 class MadePerson:
-    """A person ready to be posed and drawn.
+    """A person ready to be posed and drawn; the clothes are draped here, which takes some seconds.
 
     Args:
         look: Who it is.
-        seed: Seed of mottling, hair roots and folds.
+        body: The body of `look.shape` (`bodies.make_body`).
+        seed: Seed of mottling and hair roots.
     """
 
-    def __init__(self, look: PersonLook, seed: int) -> None:
+    def __init__(self, look: PersonLook, body: Body, seed: int) -> None:
         self.look = look
         self.template: BodyTemplate = load_template()
-        rng = np.random.default_rng(seed)
-        rest, self.joints = load_body(look.body)  # [V, 3], [J, 3]
-        self._faces = np.ascontiguousarray(self.template.faces, np.int32)
+        self.joints = body.joints
+        self.rest, self._actions = lower_lids(self.template, look.eyes, body.vertices, self.template.actions)
+        self.rest_pose = solve_arms(self.template, self.joints, look.arms)  # [J, 3]
+        self._body_faces = np.ascontiguousarray(self.template.faces, np.int32)
         self._tensors = TemplateTensors(self.template)
         # The person's own mean takes the place of the template's: shape coefficients stay zero.
-        self._tensors.vertices = torch.from_numpy(rest)
+        self._tensors.vertices = torch.from_numpy(self.rest)
         self._tensors.joints = torch.from_numpy(self.joints)
-        self._state = BodyState.neutral(self._tensors)
-        self.rest_pose = solve_arms(self.template, self.joints, look.arms)  # [J, 3]
-        normals = vertex_normals(rest, self._faces)
-        canonical_normals = vertex_normals(self.template.vertices.copy(), self._faces)
+        rng = np.random.default_rng(seed)
+        normals = vertex_normals(self.rest, self._body_faces)
         self._chart = paint_head(self.template, look.skin, rng)
-        self._skin = paint_body(self.template, look.skin, canonical_normals, recession=look.hair.recession)
-        self._eyeballs = Eyeballs(self.template, rest, look.eyes)
-        self._garment = Garment(self.template, rest, look.garment, rng)
-        self._hair = Hair(self.template, rest, normals, look.hair, rng)
-        self._inset = _SKIN_INSET * smoothstep(-0.012, 0.004, self._garment.covered)[:, None]
-        self._n_body, self._n_cloth = len(rest), len(self._garment.canonical)
+        self._hair = hair_layer(self.template, self.rest, normals, look.hair, rng)
+        self._beard = look.beard and beard_layer(self.template, self.rest, normals, look.beard, rng)
+        self._frame = body_frame(self.template, self.rest, self.joints)
+        self._garments = self._dressed()
 
-    @cached_property
-    def faces(self) -> np.ndarray:
-        """All triangles over the vertices of `PosedPerson`: body, cloth, hair; [F, 3] int32."""
-        cloth = self._garment.faces + self._n_body
-        hair = self._hair.faces + self._n_body + self._n_cloth
-        return np.concatenate([self._faces, cloth, hair]).astype(np.int32)
-
-    @cached_property
-    def materials(self) -> np.ndarray:
-        """`Material` of each triangle, [F] int8."""
-        of_region = np.array([_MATERIAL_OF_REGION.get(name, Material.SKIN) for name in REGIONS], np.int8)
-        cloth = np.full(len(self._garment.faces), Material.CLOTH, np.int8)
-        hair = np.full(len(self._hair.faces), Material.HAIR, np.int8)
-        return np.concatenate([of_region[self.template.region], cloth, hair])
-
-    @cached_property
-    def _occluders(self) -> np.ndarray:
-        """Triangles that cast shadows, [F', 3] int32: none that a cut touches, and every third of the hair."""
-        hair = self.materials == Material.HAIR
-        whole = (self._cuts > 0).all(1)[self.faces].all(1)
-        return np.ascontiguousarray(self.faces[whole & (~hair | (np.arange(len(hair)) % 3 == 0))])
-
-    def pose(self, actions: np.ndarray, rotations: np.ndarray, viewpoint: np.ndarray) -> PosedPerson:
-        """Geometry of one frame.
-
-        Args:
-            actions: Facial actions, [52] in 0..1.
-            rotations: Rotation vectors of the bones in their own axes, [J, 3] radians.
-            viewpoint: The camera's centre (hair faces it), [3] metres.
-
-        Returns:
-            The frame's mesh.
-        """
-        state = self._state.replace(
-            actions=torch.as_tensor(actions, dtype=torch.float32),
-            rotations=torch.as_tensor(rotations, dtype=torch.float32),
-        )
+    def _dressed(self) -> list[Garment]:
+        """Put on one garment after the other, each draped over those before."""
         with torch.inference_mode():
-            posed = pose(self._tensors, state)
-        body, transforms = posed.vertices.numpy().copy(), posed.transforms.numpy()
-        normals = vertex_normals(body, self._faces)
-        skin = body - normals * self._inset
-        cloth, cloth_normals = self._garment.posed(transforms)
-        strands = self._hair.posed(transforms)
-        hair, tangents = self._hair.ribbons(strands, viewpoint)
-        colour, gloss = self._skin
-        vertices = VertexData(
-            position=np.concatenate([skin, cloth, hair]),
-            normal=np.concatenate([normals, cloth_normals, tangents]),
-            colour=np.concatenate([colour, self._garment.colour, self._hair.colour]),
-            light=np.empty((0, 4), np.float32),
-            canonical=np.concatenate([self.template.vertices, self._garment.canonical, np.zeros_like(hair)]),
-            edge=np.concatenate([gloss, self._garment.cuts.min(1, keepdims=True), np.ones((len(hair), 1))]),
-        )
-        return PosedPerson(
-            vertices, self._cuts, self._eyeballs.parameters(body), strands, viewpoint.astype(np.float32), body
-        )
+            shape = self._tensors.vertices.new_zeros(self._tensors.shape_basis.shape[0])
+            _, _, transforms = pose_joints(self._tensors, shape, torch.as_tensor(self.rest_pose))
+        transforms = transforms.numpy()
+        weights = sp.csr_matrix(self._tensors.skin.numpy())
+        motion = (weights @ transforms[:, :3].reshape(-1, 12)).reshape(-1, 3, 4)
+        skin = (np.einsum("nij,nj->ni", motion[..., :3], self.rest) + motion[..., 3]).astype(np.float32)
+        trunk = self.template.region_vertices("body")
+        # Cloth touches the broad form and not each detail of it.
+        broad = skin.copy()
+        broad[trunk] = broad_average(skin[trunk], _BROAD) @ skin[trunk]
+        on_arm = smoothstep(0.1, 0.5, self._frame.arm)[:, None]
+        form = (broad * (1 - on_arm) + skin * on_arm).astype(np.float32)
+        below = [(form[trunk], vertex_normals(form, self._body_faces)[trunk])]
+        garments: list[Garment] = []
+        for look in self.look.outfit:
+            points, normals = (np.concatenate(part) for part in zip(*below, strict=True))
+            garment = Garment(
+                self.template, self.rest, self._frame, look, Underneath(transforms, points, normals)
+            )
+            if look.part != "collar":
+                below.append(garment.posed(transforms))
+            garments.append(garment)
+        for i, inner in enumerate(garments):
+            for outer in garments[i + 1 :]:
+                if outer.look.part != "collar":
+                    inner.go_under(outer)
+        return garments
 
     @cached_property
-    def _cuts(self) -> np.ndarray:
-        bare = np.repeat((_SKIN_EDGE - self._garment.covered)[:, None], N_CUTS, 1)
-        hair = np.ones((len(self._hair.colour), N_CUTS))
-        return np.concatenate([bare, self._garment.cuts, hair]).astype(np.float32)
-
-    def visibility(self, posed: PosedPerson, rig: LightRig) -> np.ndarray:
-        """How much of key, fill, rim and sky reaches each vertex, [N, 4] float32 in 0..1.
-
-        It changes slowly: compute it every few frames and interpolate.
-        """
-        directions, owner = rig.samples()
-        n_surface = self._n_body + self._n_cloth
-        sparse = posed.strands[:, ::_HAIR_QUERY_STRIDE]  # [S, P', 3]
-        outward = sparse - posed.body[self.template.region_vertices("head")].mean(0)
-        outward /= np.linalg.norm(outward, axis=-1, keepdims=True)
-        points = np.concatenate([posed.vertices.position[:n_surface], sparse.reshape(-1, 3)])
-        normals = np.concatenate([posed.vertices.normal[:n_surface], outward.reshape(-1, 3)])
-        seen = directional_visibility(
-            posed.vertices.position, self._occluders, points, normals, directions,
-            centre=_SHADOW_CENTRE, half_extent=_SHADOW_HALF, resolution=_SHADOW_RESOLUTION,
-        )  # fmt: skip
-        light = np.empty((len(points), 4), np.float32)
-        for lamp in range(3):
-            light[:, lamp] = seen[owner == lamp].mean(0)
-        sky = directions[owner == 3]
-        facing = (
-            np.clip(normals @ sky.T + np.where(np.arange(len(points)) < n_surface, 0, 0.3)[:, None], 0, 1)
-            + 0.02
+    def figure(self) -> Figure:
+        """The person as the renderer takes it."""
+        layers = [self._body_layer()]
+        paints = [np.zeros(N_PAINT, np.float32)]
+        for garment in self._garments:
+            layers += garment.layers(len(paints))
+            paints.append(paint_row(garment.look.fabric))
+        layers += [layer for layer in (self._hair, self._beard) if layer is not None]
+        if self.look.glasses is not None:
+            layers.append(glasses_layer(self.template, self.rest, self.look.glasses))
+        low, high = self.rest.min(0), self.rest.max(0)
+        half = float(high[2] - low[2]) / 2 + 0.06
+        shadow = ShadowVolume(
+            (0.0, -0.08, float(high[2] + low[2]) / 2 + 0.02), half, round(2 * half / _SHADOW_TEXEL)
         )
-        light[:, 3] = (seen[owner == 3].T * facing).sum(1) / facing.sum(1)
-        light[self._n_body : n_surface] = self._garment.soften(light[self._n_body : n_surface])
-        n_strands, n_points = posed.strands.shape[:2]
-        measured = np.arange(0, n_points, _HAIR_QUERY_STRIDE)
-        between = np.stack(
-            [np.interp(np.arange(n_points), measured, row) for row in np.eye(len(measured))], 1
-        )
-        hair = light[n_surface:].reshape(n_strands, len(measured), 4)
-        whole = np.einsum("pq,sqc->spc", between.astype(np.float32), hair)  # [S, P, 4]
-        return np.concatenate([light[:n_surface], np.repeat(whole.reshape(-1, 4), 2, 0)])
+        head = np.flatnonzero(self.template.region_vertices("head"))
+        eyes = Eyeballs(self.template, self.rest, self.look.eyes)
+        return Figure(tuple(layers), self._tensors, eyes, self._chart, np.stack(paints), head, shadow)
 
-    def render(self, posed: PosedPerson, light: np.ndarray, view: View, rig: LightRig) -> np.ndarray:
-        """Draw one frame.
+    @cached_property
+    def covered(self) -> np.ndarray:
+        """How far each body vertex lies under cloth, [V] float32 metres; negative outside."""
+        frame = self._frame
+        under = [
+            g.cover(self.rest, frame.arm, frame.along) for g in self._garments if g.look.part != "collar"
+        ]
+        cover = np.max(under, axis=0)
+        bare = ~self.template.region_vertices("body", "foot_left", "foot_right")
+        bare |= self.template.region_vertices("head", "hand_left", "hand_right")
+        return np.where(bare, np.minimum(cover, -0.02), cover).astype(np.float32)
 
-        Args:
-            posed: The frame's geometry, posed for `view`'s centre.
-            light: Visibility of the lights, [N, 4], from `visibility`.
-            view: Camera.
-            rig: Lights.
-
-        Returns:
-            Linear RGB premultiplied by coverage, and coverage, [height, width, 4] float32.
-        """
-        width, height = view.width * _SUPERSAMPLING, view.height * _SUPERSAMPLING
-        projected = project(posed.vertices.position, view, _SUPERSAMPLING)
-        fragments = rasterize(projected, self.faces, posed.cuts, width, height)
-        radiance = shade(
-            fragments, self.faces, self.materials, posed.vertices._replace(light=light), self._chart,
-            posed.eyes, rig.lighting(), posed.viewpoint,
+    def _body_layer(self) -> Layer:
+        template, covered = self.template, self.covered
+        canonical_normals = vertex_normals(template.vertices.copy(), self._body_faces)
+        colour, gloss = paint_body(template, self.look.skin, canonical_normals)
+        of_region = np.array([_MATERIAL_OF_REGION.get(name, Material.SKIN) for name in REGIONS], np.int8)
+        surface = Surface(
+            self._body_faces, of_region[template.region], colour, template.vertices, gloss,
+            np.repeat((_SKIN_EDGE - covered)[:, None], N_CUTS, 1).astype(np.float32),
         )  # fmt: skip
-        return cv2.resize(radiance, (view.width, view.height), interpolation=cv2.INTER_AREA)
+        inset = (_SKIN_INSET * smoothstep(-0.012, 0.004, covered)).astype(np.float32)
+        weights = sp.csr_matrix(self._tensors.skin.numpy())
+        return Layer(self.rest, weights, surface, actions=self._actions, inset=inset)
+
+    @property
+    def faces(self) -> np.ndarray:
+        """All triangles over the drawn vertices, [F, 3] int32."""
+        return self.figure.faces
+
+    @property
+    def materials(self) -> np.ndarray:
+        """`Material` of each triangle, with its row of the paints, [F] int8."""
+        return self.figure.codes
+
+    def pose(self, actions: np.ndarray, rotations: np.ndarray, viewpoint: np.ndarray) -> PosedFigure:
+        """Geometry of one frame, see `Figure.pose`."""
+        return self.figure.pose(actions, rotations, viewpoint)
+
+    def visibility(self, posed: PosedFigure, rig: LightRig) -> np.ndarray:
+        """How much of key, fill, rim and sky reaches each vertex, [N, 4], see `Figure.visibility`."""
+        return self.figure.visibility(posed, rig)
+
+    def render(self, posed: PosedFigure, light: np.ndarray, view: View, rig: LightRig) -> np.ndarray:
+        """Draw one frame, [height, width, 4] float32, see `Figure.render`."""
+        return self.figure.render(posed, light, view, rig)
+
+
+def save_person(path: Path, look: PersonLook, body: Body, seed: int) -> None:
+    """Write a person into one .npz file, no pickle.
+
+    Args:
+        path: File to write.
+        look: Who it is.
+        body: The body of `look.shape`.
+        seed: Of `MadePerson`.
+
+    Raises:
+        AvatarBenchError: E601 or E602, the file cannot be written.
+    """
+    with atomic_write(path) as part, part.open("wb") as file:
+        np.savez_compressed(
+            file, look=np.array(json.dumps(look_to_json(look))), vertices=body.vertices, joints=body.joints,
+            seed=np.array(seed),
+        )  # fmt: skip
+
+
+def load_person(path: Path) -> MadePerson:
+    """Read and build a person that `save_person` wrote.
+
+    Raises:
+        AvatarBenchError: E402 the file is missing, broken or of another version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            look = look_from_json(json.loads(str(stored["look"])))
+            body = Body(stored["vertices"], stored["joints"])
+            seed = int(stored["seed"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise AvatarBenchError(
+            "E402", "a made person cannot be read", where=path, expected="a file of save_person",
+            got=str(error), fix="make the corpus's people again",
+        ) from error  # fmt: skip
+    return MadePerson(look, body, seed)

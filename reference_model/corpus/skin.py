@@ -6,79 +6,38 @@ landmarks and not constants of one mesh. All colours are linear albedo.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
-import cv2
 import numpy as np
+from scipy.spatial import KDTree
 
 from reference_model.body.template import BodyTemplate
+from reference_model.corpus.face_paint import (
+    OUTER_LIPS,
+    paint_age,
+    paint_brows,
+    paint_lids,
+    paint_lips,
+    paint_stubble,
+)
 from reference_model.corpus.head_chart import CHIN, HeadChart, landmark_positions, noise
 from reference_model.corpus.mesh_shade import SkinChart
+from reference_model.corpus.skin_look import SkinLook, draw_skin, linear, skin_albedo, smoothstep
 
-__all__ = ["SkinLook", "hairline", "linear", "paint_body", "paint_head", "smoothstep"]
-
-_MELANIN = (
-    (0.0, (243, 209, 190)),
-    (0.2, (232, 187, 160)),
-    (0.4, (208, 155, 122)),
-    (0.6, (166, 115, 86)),
-    (0.8, (112, 74, 55)),
-    (1.0, (70, 46, 36)),
-)  # sRGB of skin at keys of the melanin scale
+__all__ = [
+    "SkinLook",
+    "draw_skin",
+    "hairline",
+    "linear",
+    "paint_body",
+    "paint_head",
+    "skin_albedo",
+    "smoothstep",
+]
 
 # points of the mediapipe face mesh, the person's right side and its mirror image
-_BROWS = ((46, 53, 52, 65, 55), (276, 283, 282, 295, 285))  # lower edge from the temple inwards
-_BROWS_UPPER = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
-_OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-_INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-_UPPER_LIDS = ((33, 246, 161, 160, 159, 158, 157, 173, 133), (263, 466, 388, 387, 386, 385, 384, 398, 362))
-_LOWER_LIDS = ((33, 7, 163, 144, 145, 153, 154, 155, 133), (263, 249, 390, 373, 374, 380, 381, 382, 362))
 _CHEEKS, _NOSE_TIP, _FOREHEAD = (50, 280), 4, 10
 _NOSE_WINGS, _UNDER_EYES = (129, 358), (230, 450)
-_JAW = ((172, 136, 150, 149, 176, 148, 152), (397, 365, 379, 378, 400, 377, 152))
-
-
-@dataclass(frozen=True, slots=True)
-class SkinLook:
-    """The free choices of a person's skin; colours are sRGB 0..255."""
-
-    melanin: float
-    """0 (lightest) .. 1 (darkest)."""
-    undertone: float = 0.0
-    """-1 (pink) .. 1 (golden)."""
-    blush: float = 1.0
-    """Strength of the blood under cheeks, nose, ears and knuckles."""
-    freckles: float = 0.0
-    stubble: float = 0.0
-    """Share of hair colour on the beard field, 0..1."""
-    lipstick: float = 0.0
-    lip_colour: tuple[int, int, int] = (170, 80, 84)
-    brow_colour: tuple[int, int, int] = (52, 36, 26)
-    brow_weight: float = 1.0
-    """Thickness of the brows relative to the template's."""
-    lashes: float = 0.8
-    """Darkness of the line along the upper lid, 0..1."""
-    hair_colour: tuple[int, int, int] = (52, 34, 22)
-
-
-def linear(srgb: tuple[int, int, int] | np.ndarray) -> np.ndarray:
-    """SRGB 0..255 to linear 0..1 (IEC 61966-2-1)."""
-    c = np.asarray(srgb, np.float32) / 255
-    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth between (also for low > high, falling)."""
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def skin_albedo(look: SkinLook) -> np.ndarray:
-    """Linear RGB of the plain skin, [3]."""
-    keys, colours = zip(*_MELANIN, strict=True)
-    ramp = np.stack([linear(colour) for colour in colours])
-    base = np.array([np.interp(look.melanin, keys, ramp[:, k]) for k in range(3)], np.float32)
-    return base * np.array([1.03, 0.97 + 0.06 * look.undertone, 0.95 - 0.12 * look.undertone], np.float32)
 
 
 def hairline(points: np.ndarray, template: BodyTemplate, recession: float = 0.0) -> np.ndarray:
@@ -103,19 +62,13 @@ def hairline(points: np.ndarray, template: BodyTemplate, recession: float = 0.0)
     return (elevation - np.interp(azimuth, azimuths, line)) * 0.0017
 
 
-def _tint(albedo: np.ndarray, share: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Blend [H, W, 3] towards a colour [3] or [H, W, 3] by share [H, W]."""
-    weight = np.clip(share, 0, 1)[..., None]
-    return albedo * (1 - weight) + colour * weight
-
-
 def paint_head(template: BodyTemplate, look: SkinLook, rng: np.random.Generator) -> SkinChart:
-    """Paint the chart of a head: blood, freckles, stubble, lips, brows and lashes.
+    """Paint the chart of a head: blood, freckles, wrinkles, stubble, lips, brows, lids and the scalp.
 
     Args:
         template: The body template (paint is placed on its mean shape).
         look: The person's skin.
-        rng: Source of the mottling.
+        rng: Source of the mottling, the brows' hairs and the wrinkles' places.
 
     Returns:
         The chart; its RGB are factors of the plain skin's albedo.
@@ -126,106 +79,59 @@ def paint_head(template: BodyTemplate, look: SkinLook, rng: np.random.Generator)
     blood = (
         0.9 * chart.spot(_CHEEKS, 0.022, 0.018) + 0.8 * chart.spot((_NOSE_TIP,), 0.013, 0.011)
         + 0.3 * chart.spot(_NOSE_WINGS, 0.008, 0.008) + 0.3 * chart.spot((CHIN,), 0.02, 0.012, -0.015)
-        + 0.10 * coarse + 0.06 * middle
+        + 0.12 * coarse + 0.10 * middle
     ) * look.blush * (1 - 0.55 * look.melanin)  # fmt: skip
     albedo = base * np.stack([1 - 0.03 * blood, 1 - 0.22 * blood, 1 - 0.20 * blood], -1)
-    tired = 0.30 * chart.spot(_UNDER_EYES, 0.016, 0.006, 0.001)
-    spots = np.clip(noise(rng, 4) - 1.3, 0, 1) * look.freckles * (
+    freckles = 0.6 * np.clip(noise(rng, 2.5) - 1.1, 0, 1) * look.freckles * (
         chart.spot(_CHEEKS, 0.035, 0.022) + 0.7 * chart.spot((_NOSE_TIP,), 0.02, 0.02)
     )  # fmt: skip
-    dark = np.clip(1 - 0.02 * coarse - 0.02 * fine - 0.9 * spots - 0.35 * tired, 0.2, 1.2)
+    moles = smoothstep(3.0, 3.3, noise(rng, 4))  # a handful on a head
+    tired = 0.12 * chart.spot(_UNDER_EYES, 0.016, 0.006, 0.001)
+    dark = np.clip(
+        1 - 0.035 * coarse - 0.040 * middle - 0.030 * fine - 0.9 * freckles - 0.45 * moles - tired, 0.2, 1.2
+    )
     albedo *= np.stack([dark**0.8, dark**1.05, dark**1.1], -1)
-    gloss = 0.75 + 0.25 * chart.spot((_NOSE_TIP, _FOREHEAD), 0.02, 0.04) + 0.05 * middle
-    lips = chart.inside(chart.landmarks(_OUTER_LIPS), 1.3)
-    albedo = _paint_stubble(albedo, chart, look, lips, fine, base)
-    albedo = _paint_lips(albedo, chart, look, lips, noise(rng, 3, 5.0))
-    albedo = _paint_brows(albedo, chart, look, noise(rng, 2.5, 4.0))
-    albedo = _paint_lashes(albedo, chart, look)
+    sallow = 0.018 * noise(rng, 60)  # skin is nowhere of one hue
+    albedo *= np.stack([1 - 0.3 * sallow, 1 + 0.3 * sallow, 1 - sallow], -1)
+    gloss = 0.70 + 0.30 * chart.spot((_NOSE_TIP, _FOREHEAD), 0.02, 0.04) + 0.10 * middle
+    lips = chart.inside(chart.landmarks(OUTER_LIPS), 1.3)
+    albedo = paint_age(albedo, chart, look, rng)
+    albedo = paint_stubble(albedo, chart, look, base, rng)
+    albedo = paint_lips(albedo, chart, look, lips, rng)
+    albedo = paint_brows(albedo, chart, look, rng)
+    albedo, gloss = paint_lids(albedo, gloss + 0.5 * lips, chart, look)
+    albedo, gloss = _paint_scalp(albedo, gloss, chart, template, look, rng)
     factor = np.clip(albedo, 0.002, 0.95) / base
     fade = smoothstep(chart.bottom, chart.bottom + 0.02, chart.z)[..., None]
-    texels = np.concatenate([1 + fade * (factor - 1), (gloss + 0.5 * lips)[..., None]], -1)
-    texels[..., 3] = 1 + fade[..., 0] * (texels[..., 3] - 1)
+    texels = np.concatenate([1 + fade * (factor - 1), 1 + fade * (gloss[..., None] - 1)], -1)
     return SkinChart(np.ascontiguousarray(texels, np.float32), chart.axis_y, chart.bottom, chart.top)
 
 
-def _paint_stubble(
+def _paint_scalp(
     albedo: np.ndarray,
+    gloss: np.ndarray,
     chart: HeadChart,
+    template: BodyTemplate,
     look: SkinLook,
-    lips: np.ndarray,
-    fine: np.ndarray,
-    base: np.ndarray,
-) -> np.ndarray:
-    """Shade the beard field: below a line from the ear over the mouth's corner, and above the upper lip."""
-    mouth = chart.landmarks((61, 291))
-    mouth_z, half = mouth[:, 1].mean(), np.abs(mouth[:, 0]).mean()
-    rise = np.clip((np.abs(chart.x) - half) / 0.075, 0, 1.3)
-    jaw = smoothstep(0.012, -0.010, chart.z - (mouth_z - 0.004 + 0.055 * rise**1.5))
-    nose_z = chart.landmarks((2,))[0, 1]
-    upper = np.exp(-(((chart.z - (mouth_z + nose_z) / 2 - 0.001 + 0.12 * np.abs(chart.x)) / 0.0065) ** 2))
-    upper *= smoothstep(half + 0.010, half - 0.004, np.abs(chart.x))
-    field = (
-        np.maximum(jaw, upper) * smoothstep(0.115, 0.095, np.abs(chart.x)) * (1 - np.clip(1.6 * lips, 0, 1))
-    )
-    share = cv2.GaussianBlur(field, (0, 0), 6) * (1 - np.clip(1.6 * lips, 0, 1)) * look.stubble
-    share *= 0.8 + 0.2 * np.clip(fine, -1, 1)
-    colour = 0.35 * base * np.array([0.8, 0.9, 1.0], np.float32) + 0.4 * linear(look.hair_colour)
-    return _tint(albedo, share, colour)
-
-
-def _paint_lips(
-    albedo: np.ndarray, chart: HeadChart, look: SkinLook, lips: np.ndarray, creases: np.ndarray
-) -> np.ndarray:
-    red = albedo * np.array([0.92, 0.58, 0.58], np.float32) * (1 - 0.12 * look.melanin)
-    red = red * (1 - look.lipstick) + look.lipstick * linear(look.lip_colour)
-    red = red * (1 + 0.05 * np.clip(creases, -1.5, 1.5))[..., None]
-    albedo = _tint(albedo, 0.9 * lips, red)
-    seam, _ = chart.along(chart.landmarks(_INNER_LIPS))
-    return albedo * (1 - 0.35 * np.exp(-((seam / 0.0012) ** 2)) * lips)[..., None]
-
-
-def _paint_brows(albedo: np.ndarray, chart: HeadChart, look: SkinLook, streaks: np.ndarray) -> np.ndarray:
-    for lower, upper in zip(_BROWS, _BROWS_UPPER, strict=True):
-        line = 0.4 * chart.landmarks(lower) + 0.6 * chart.landmarks(upper)
-        line[-1, 1] += 0.0007  # the inner end of the landmarks dips, which looks like anger
-        distance, where = chart.along(_rounded(line))
-        half = np.interp(where, [0, 0.3, 0.8, 1], [0.0008, 0.0021, 0.0027, 0.0022]) * look.brow_weight
-        hair = np.clip(1.15 - (distance / half) ** 2 + 0.16 * streaks, 0, 1) * (distance < 2.5 * half)
-        albedo = _tint(albedo, 0.85 * hair, linear(look.brow_colour))
-    return albedo
-
-
-def _rounded(line: np.ndarray) -> np.ndarray:
-    """A polyline with its corners cut twice (Chaikin), [N, 2]."""
-    for _ in range(2):
-        cut = np.stack([0.75 * line[:-1] + 0.25 * line[1:], 0.25 * line[:-1] + 0.75 * line[1:]], 1).reshape(
-            -1, 2
-        )
-        line = np.concatenate([line[:1], cut, line[-1:]])
-    return line
-
-
-def _paint_lashes(albedo: np.ndarray, chart: HeadChart, look: SkinLook) -> np.ndarray:
-    for rows, strength, width in ((_UPPER_LIDS, 1.0, 0.0013), (_LOWER_LIDS, 0.45, 0.0009)):
-        for lid in rows:
-            distance, where = chart.along(chart.landmarks(lid))
-            share = np.exp(-((distance / width) ** 2)) * np.clip(1.25 - where, 0.3, 1)
-            albedo = _tint(
-                albedo, look.lashes * strength * share, np.array([0.015, 0.010, 0.009], np.float32)
-            )
-    return albedo
-
-
-def paint_body(
-    template: BodyTemplate, look: SkinLook, normals: np.ndarray, *, recession: float | None
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Hair colour below the hair, thinning out across a ragged hairline."""
+    inside = (
+        hairline(chart.surface(), template, look.recession) + 0.0016 * noise(rng, 26) + 0.0012 * noise(rng, 5)
+    )
+    share = look.scalp * smoothstep(-0.006, 0.006, inside)
+    weight = share[..., None]
+    roots = 0.55 * linear(look.hair_colour) + 0.012 * albedo
+    return albedo * (1 - weight) + weight * roots, gloss * (1 - 0.8 * share)
+
+
+def paint_body(template: BodyTemplate, look: SkinLook, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vertex colours and gloss of the whole template, teeth, tongue and mouth included.
 
     Args:
         template: The body template.
         look: The person's skin.
         normals: Vertex normals of the mean template, [V, 3].
-        recession: Hairline for the scalp's shade (see `hairline`); None for a bald head.
 
     Returns:
         Linear albedo [V, 3] and gloss [V, 1], float32.
@@ -233,22 +139,20 @@ def paint_body(
     base = skin_albedo(look)
     colour = np.tile(base, (template.n_vertices, 1))
     hand = template.region_vertices("hand_left", "hand_right")
-    palm = hand * smoothstep(0.1, 0.6, -normals[:, 2])
-    blood = look.blush * (1 - 0.5 * look.melanin) * (0.55 * template.ear + 0.30 * hand + 0.25 * palm)
-    blood += 0.35 * template.eyelid * (1 - 0.5 * look.melanin)
+    palm = hand * smoothstep(0.0, 0.55, -normals[:, 2]) * _beyond_wrist(template)
+    knuckle = _knuckles(template) * hand * (1 - palm)
+    blood = 0.55 * template.ear + 0.30 * hand + 0.35 * palm + 0.5 * knuckle + 0.35 * template.eyelid
+    blood *= look.blush * (1 - 0.5 * look.melanin)
     colour *= np.stack([1 - 0.03 * blood, 1 - 0.24 * blood, 1 - 0.20 * blood], -1)
-    pale = (0.55 * look.melanin * palm)[:, None]
-    colour = colour * (1 - pale) + pale * base**0.55 * np.array([0.75, 0.62, 0.58])
+    colour *= (1 - 0.28 * look.melanin * knuckle)[:, None]
+    # palms carry little melanin, whatever the tone
+    pale = skin_albedo(replace(look, melanin=0.70 * look.melanin)) * np.array([1.0, 0.84, 0.82])
+    colour += (0.80 * palm)[:, None] * (pale - colour)
     nail = template.nail[:, None] * 0.8
-    colour = colour * (1 - nail) + nail * (
-        0.55 * colour + np.array([0.25, 0.16, 0.145]) * (1 - 0.5 * look.melanin)
-    )
-    gloss = (1.0 + 0.6 * template.nail)[:, None]
-    if recession is not None:
-        scalp = smoothstep(-0.001, 0.007, hairline(template.vertices, template, recession))
-        scalp = (0.9 * scalp * template.region_vertices("head") * (1 - template.ear))[:, None]
-        colour = colour * (1 - scalp) + scalp * 0.30 * linear(look.hair_colour)
-        gloss = gloss * (1 - scalp)
+    bed = 0.45 * colour + (0.55 * pale + 0.05) * np.array([1.0, 0.86, 0.86])
+    colour = colour * (1 - nail) + nail * bed
+    # the same highlight stands out more from dark skin, which then looks like plastic
+    gloss = (1.0 - 0.55 * look.melanin + 0.7 * template.nail - 0.25 * palm)[:, None]
     for regions, rgb, shine in (
         (("mouth_cavity",), (0.16, 0.035, 0.03), 0.8),
         (("tongue",), (0.40, 0.14, 0.12), 1.2),
@@ -258,3 +162,21 @@ def paint_body(
         inside = template.region_vertices(*regions) & ~template.region_vertices("head")
         colour[inside], gloss[inside] = rgb, shine
     return colour.astype(np.float32), gloss.astype(np.float32)
+
+
+def _beyond_wrist(template: BodyTemplate) -> np.ndarray:
+    """0 at the wrists, 1 three centimetres further towards the fingers, [V]."""
+    share = np.zeros(template.n_vertices)
+    for side in ("L", "R"):
+        wrist, middle = (template.joints[template.joint(f"{name}.{side}")] for name in ("wrist", "finger3-1"))
+        along = (template.vertices - wrist) @ (middle - wrist) / np.linalg.norm(middle - wrist)
+        same_side = np.sign(template.vertices[:, 0]) == np.sign(wrist[0])
+        share = np.where(same_side, smoothstep(0.0, 0.03, along), share)
+    return share
+
+
+def _knuckles(template: BodyTemplate) -> np.ndarray:
+    """1 at the joints of the fingers, 0 a centimetre off, [V]."""
+    fingers = [template.joints[i] for i, name in enumerate(template.joint_names) if name.startswith("finger")]
+    distance = KDTree(np.array(fingers)).query(template.vertices)[0]
+    return np.exp(-((distance / 0.009) ** 2))

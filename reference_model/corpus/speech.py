@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,9 @@ MAX_RANDOM_VARIANTS = 90
 
 # Not voices of people; names with a space cannot be asked for.
 _UNUSABLE_VARIANTS = {"Demonic", "fast", "Mr serious"}
+
+_FEMALE_PITCH_HZ = 140
+"""Lowest pitch of a voice file from which an unmarked voice counts as female."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,8 @@ class SpeechSynthesizer:
         """Names of all languages that can be asked for."""
         self.variants = sorted(_stock_variants(stock)) + random_variants
         """Names of all variants, stock ones first."""
+        self.genders = {name: _variant_gender(data / "voices" / "!v" / name) for name in self.variants}
+        """"female" or "male" by variant, as its voice file says, else by its lowest pitch."""
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("espeak_worker.py")), str(data)],
             stdin=subprocess.PIPE,
@@ -227,6 +233,15 @@ def _languages(data: Path) -> list[str]:
 def _stock_variants(data: Path) -> list[str]:
     names = (file.name for file in (data / "voices" / "!v").iterdir())
     return [name for name in names if name not in _UNUSABLE_VARIANTS]
+
+
+def _variant_gender(path: Path) -> str:
+    text = path.read_text("utf-8", errors="replace").lower()
+    told = re.search(r"^gender\s+(female|male)", text, re.MULTILINE)
+    if told:
+        return told[1]
+    pitch = re.search(r"^pitch\s+(\d+)", text, re.MULTILINE)
+    return "female" if pitch and int(pitch[1]) >= _FEMALE_PITCH_HZ else "male"  # the built-in voice is male
 
 
 def _make_data_folder(target: Path, stock: Path, n_random: int, rng: random.Random) -> list[str]:

@@ -24,6 +24,7 @@ __all__ = [
     "is_held_out_variant",
     "pseudo_words",
     "sentences",
+    "talk_texts",
     "template_sentence",
 ]
 
@@ -68,16 +69,33 @@ _CODAS = [*"m n l s p t k b f r".split(), *[""] * 10]
 
 @functools.cache
 def sentences() -> dict[str, dict[str, tuple[str, ...]]]:
-    """The hand-written texts: language -> kind -> texts."""
+    """The hand-written texts: language -> kind -> texts.
+
+    The shipped networks were trained on draws from this list, so it does not grow: `talk_texts` has more.
+    """
+    return _read_sections("sentences.txt")
+
+
+@functools.cache
+def talk_texts() -> dict[str, dict[str, tuple[str, ...]]]:
+    """English texts of the made people: list ("train", "mini" or "heldout") -> kind -> texts.
+
+    No text of "mini" or "heldout" is in another list.
+    """
+    return _read_sections("talk.txt")
+
+
+def _read_sections(name: str) -> dict[str, dict[str, tuple[str, ...]]]:
+    """A text file with headings "[group kind]": group -> kind -> lines."""
     texts: dict[str, dict[str, list[str]]] = {}
     section: list[str] = []
-    for line in files("reference_model.corpus").joinpath("sentences.txt").read_text("utf-8").splitlines():
+    for line in files("reference_model.corpus").joinpath(name).read_text("utf-8").splitlines():
         if line.startswith("["):
-            language, kind = line.strip("[]").split()
-            section = texts.setdefault(language, {}).setdefault(kind, [])
+            group, kind = line.strip("[]").split()
+            section = texts.setdefault(group, {}).setdefault(kind, [])
         elif line and not line.startswith("#"):
             section.append(line)
-    return {language: {kind: tuple(t) for kind, t in kinds.items()} for language, kinds in texts.items()}
+    return {group: {kind: tuple(t) for kind, t in kinds.items()} for group, kinds in texts.items()}
 
 
 def template_sentence(rng: random.Random) -> str:

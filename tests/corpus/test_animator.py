@@ -8,11 +8,16 @@ from reference_model.body.se3 import exp_so3, log_so3
 from reference_model.body.skinning import TemplateTensors, pose_joints
 from reference_model.body.template import load_template
 from reference_model.corpus.animator import FPS, Style, animate
+from reference_model.corpus.geometry_corpus import PERFORMER
 from reference_model.corpus.gestures import accent_pulses, choose_accents, minimum_jerk, settle
 from reference_model.corpus.lip_gap import lip_gap
+from reference_model.corpus.speech import Utterance
 from reference_model.corpus.visemes import closed_pictures, lip_tracks
 from reference_model.evaluation.curves import blink_rate, closure_rates, travel_per_second
 from reference_model.innovations import BLINK_ONSET, BOTH_HANDS, GESTURE_HAND, NO_HAND, sample_innovations
+
+FROZEN = (127.856559, -6.160476, -4.873722, -2.184663, -46.608226, 0.030892, -0.111752, -0.401717)
+"""Recorded from the code that trained the shipped weights: four projections of the actions, four of the rotations."""
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +168,23 @@ def test_the_same_seeds_give_the_same_motion(spoken, performance):
     again = animate(spoken, innovations, Style(), np.random.default_rng(0))
     np.testing.assert_array_equal(again.actions, motion.actions)
     np.testing.assert_array_equal(again.rotations, motion.rotations)
+
+
+def test_the_performer_of_the_shipped_weights_is_frozen():
+    """The frozen performer: projections of its motion on fixed waves, recorded when the weights were trained."""
+    seconds = 3.0
+    time = np.arange(int(seconds * 16_000)) / 16_000
+    tone = 0.1 * np.sin(2 * np.pi * 130 * time) * (1.2 + np.sin(2 * np.pi * 3 * time))
+    sounds = "m ˈɑ b ˈiː p ˈoʊ f ˈæ s ˌuː m ˈa".split()
+    phonemes = [(0.0, ""), *((0.4 + 0.17 * i, ipa) for i, ipa in enumerate(sounds)), (2.5, "")]
+    words = [(0.4, "ma"), (0.74, "bee"), (1.08, "po"), (1.42, "fa"), (1.76, "soo"), (2.1, "ma")]
+    spoken = Utterance(tone.astype(np.float32), phonemes, words, "ma bee po fa soo ma")
+    motion = animate(spoken, sample_innovations(90, seed=3), PERFORMER, np.random.default_rng(3))
+    found = []
+    for track in (motion.actions, motion.rotations):
+        flat = track.astype(np.float64).ravel()
+        found += [float(flat @ np.cos(k * np.arange(len(flat)))) for k in (0.0, 0.37, 1.1, 2.3)]
+    np.testing.assert_allclose(found, FROZEN, atol=2e-3)
 
 
 def test_settling_is_causal_and_arrives():
