@@ -11,7 +11,7 @@ import typer
 from media.errors import AvatarBenchError
 
 if TYPE_CHECKING:
-    from reference_model.corpus.corpus_plan import CorpusSpec
+    from reference_model.corpus.pipeline.plan import CorpusSpec
 
 __all__ = ["corpus_app"]
 
@@ -56,7 +56,7 @@ def create(
     ] = None,
 ) -> None:
     """Make a corpus, or go on with one that was interrupted."""
-    from reference_model.corpus.corpus_plan import open_corpus
+    from reference_model.corpus.pipeline.plan import open_corpus
 
     given = {"n_people": people, "n_clips": clips, "clip_s": seconds}
     commands = {
@@ -75,8 +75,8 @@ def create(
         spec = replace(spec, width=width, height=height)
     _check(spec)
     stages = _stages(stage)
-    from reference_model.corpus.corpus_manifest import rejected_clips
-    from reference_model.corpus.pipeline import create_corpus
+    from reference_model.corpus.pipeline.manifest import rejected_clips
+    from reference_model.corpus.pipeline.stages import create_corpus
 
     corpus = open_corpus(out, spec)
     from rich.console import Console
@@ -115,15 +115,15 @@ def export(
     """Copy manifest, clips and the table of attributes into a data set of the benchmark."""
     from rich.console import Console
 
-    from reference_model.corpus.corpus_manifest import export_dataset
-    from reference_model.corpus.corpus_plan import open_corpus
+    from reference_model.corpus.pipeline.manifest import export_dataset
+    from reference_model.corpus.pipeline.plan import open_corpus
 
     size = export_dataset(open_corpus(folder), out)
     Console(highlight=False).print(f"{out}: {size / 1e6:.2f} MB")
 
 
 def _preset(name: str | None) -> CorpusSpec:
-    from reference_model.corpus.corpus_plan import PRESETS, CorpusSpec
+    from reference_model.corpus.pipeline.plan import PRESETS, CorpusSpec
 
     if name is None:
         return CorpusSpec()
@@ -135,7 +135,7 @@ def _preset(name: str | None) -> CorpusSpec:
 
 
 def _stages(name: str | None) -> tuple[str, ...]:
-    from reference_model.corpus.pipeline import STAGES
+    from reference_model.corpus.pipeline.stages import STAGES
 
     if name is None:
         return STAGES
@@ -148,7 +148,7 @@ def _stages(name: str | None) -> tuple[str, ...]:
 
 def _check(spec: CorpusSpec) -> None:
     """Refuse options that cannot work together, before any work."""
-    from reference_model.corpus.external import check_template
+    from reference_model.corpus.pipeline.external import check_template
 
     if spec.utterances_command is not None:
         if spec.split != "train":

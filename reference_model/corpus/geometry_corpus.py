@@ -23,7 +23,6 @@ import torch
 from media.errors import AvatarBenchError
 from media.files import atomic_write
 from reference_model.body.template import load_template
-from reference_model.corpus.animator import FPS, Motion, Style, animate
 from reference_model.corpus.corpus_file import (
     MEL_FRAMES_PER_PICTURE,
     GeometryCorpus,
@@ -31,10 +30,11 @@ from reference_model.corpus.corpus_file import (
     encode_log_mel,
     save_corpus,
 )
-from reference_model.corpus.lip_gap import lip_gap
-from reference_model.corpus.speech import MAX_RANDOM_VARIANTS, SpeechSynthesizer, Utterance
-from reference_model.corpus.utterances import draw_language, draw_text, draw_voice
-from reference_model.corpus.visemes import PHONEME_CLASSES, closed_pictures, lip_tracks
+from reference_model.corpus.motion.animator import FPS, Motion, Style, animate
+from reference_model.corpus.motion.lip_gap import lip_gap
+from reference_model.corpus.speech.synthesis import MAX_RANDOM_VARIANTS, SpeechSynthesizer, Utterance
+from reference_model.corpus.speech.utterances import draw_language, draw_text, draw_voice
+from reference_model.corpus.speech.visemes import PHONEME_CLASSES, closed_pictures, lip_tracks
 from reference_model.innovations import BLINK_ONSET, sample_innovations
 from reference_model.networks.features import power_mel
 

@@ -59,7 +59,7 @@ def held_out_closures(animator: Animator, n_takes: int = 12, seed: int = 0) -> t
         Recall and false closure rate, each the mean over takes of several sentences.
     """
     from reference_model.corpus.geometry_corpus import speak_take  # needs the train extra
-    from reference_model.corpus.speech import MAX_RANDOM_VARIANTS, SpeechSynthesizer
+    from reference_model.corpus.speech.synthesis import MAX_RANDOM_VARIANTS, SpeechSynthesizer
 
     rng = random.Random(seed)
     with SpeechSynthesizer(MAX_RANDOM_VARIANTS, seed) as synthesizer:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reference_model.corpus.speech import SpeechSynthesizer, Utterance, Voice
+from reference_model.corpus.speech.synthesis import SpeechSynthesizer, Utterance, Voice
 
 
 @pytest.fixture(scope="session")

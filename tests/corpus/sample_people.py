@@ -9,17 +9,17 @@ import numpy as np
 import torch
 
 from reference_model.body.template import load_template
-from reference_model.corpus.arm_pose import draw_arms
-from reference_model.corpus.attributes import Attributes
-from reference_model.corpus.beard import draw_beard
-from reference_model.corpus.bodies import Body, BodyShape
-from reference_model.corpus.eyes import draw_eyes
-from reference_model.corpus.glasses import draw_glasses
-from reference_model.corpus.hair_look import draw_hair
-from reference_model.corpus.look import PersonLook
-from reference_model.corpus.outfit import draw_outfit
-from reference_model.corpus.people import MadePerson
-from reference_model.corpus.skin_look import draw_skin, skin_albedo
+from reference_model.corpus.people.arm_pose import draw_arms
+from reference_model.corpus.people.attributes import Attributes
+from reference_model.corpus.people.beard import draw_beard
+from reference_model.corpus.people.bodies import Body, BodyShape
+from reference_model.corpus.people.eyes import draw_eyes
+from reference_model.corpus.people.glasses import draw_glasses
+from reference_model.corpus.people.hair_look import draw_hair
+from reference_model.corpus.people.look import PersonLook
+from reference_model.corpus.people.outfit import draw_outfit
+from reference_model.corpus.people.person import MadePerson
+from reference_model.corpus.people.skin_look import draw_skin, skin_albedo
 
 SOMEONE = Attributes(
     sex="male", age=40.0, build="average", skin_tone=3, hair_style="crop", hair_colour="brown", beard="none",

@@ -7,12 +7,12 @@ import torch
 from reference_model.body.se3 import exp_so3, log_so3
 from reference_model.body.skinning import TemplateTensors, pose_joints
 from reference_model.body.template import load_template
-from reference_model.corpus.animator import FPS, Style, animate
 from reference_model.corpus.geometry_corpus import PERFORMER
-from reference_model.corpus.gestures import accent_pulses, choose_accents, minimum_jerk, settle
-from reference_model.corpus.lip_gap import lip_gap
-from reference_model.corpus.speech import Utterance
-from reference_model.corpus.visemes import closed_pictures, lip_tracks
+from reference_model.corpus.motion.animator import FPS, Style, animate
+from reference_model.corpus.motion.gestures import accent_pulses, choose_accents, minimum_jerk, settle
+from reference_model.corpus.motion.lip_gap import lip_gap
+from reference_model.corpus.speech.synthesis import Utterance
+from reference_model.corpus.speech.visemes import closed_pictures, lip_tracks
 from reference_model.evaluation.curves import blink_rate, closure_rates, travel_per_second
 from reference_model.innovations import BLINK_ONSET, BOTH_HANDS, GESTURE_HAND, NO_HAND, sample_innovations
 

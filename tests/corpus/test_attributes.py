@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from reference_model.corpus.attributes import (
+from reference_model.corpus.people.attributes import (
     AGES,
     BUILDS,
     SEXES,

@@ -12,9 +12,9 @@ import pytest
 
 from media.audio import load_audio
 from media.video import add_sound, probe, read_frames, write_video
-from reference_model.corpus.corpus_plan import Corpus, CorpusSpec, open_corpus
-from reference_model.corpus.filters import make_filters
-from reference_model.corpus.pipeline import STAGES, create_corpus
+from reference_model.corpus.pipeline.filters import make_filters
+from reference_model.corpus.pipeline.plan import Corpus, CorpusSpec, open_corpus
+from reference_model.corpus.pipeline.stages import STAGES, create_corpus
 
 CLIP_S = 2.4
 
@@ -80,8 +80,8 @@ def test_motion_and_truth_made_again_are_the_same_bytes(corpus: Corpus, clip: st
 
 def test_drawing_needs_no_detector_no_body_maker_and_no_pydantic() -> None:
     code = (
-        "import sys, reference_model.corpus.draw_stage, reference_model.corpus.drawing, reference_model.corpus.people\n"
-        "import reference_model.corpus.setting\n"
+        "import sys, reference_model.corpus.pipeline.draw_stage, reference_model.corpus.people.person\n"
+        "import reference_model.corpus.drawing.draw, reference_model.corpus.drawing.setting\n"
         "sys.exit(' '.join({'mediapipe', 'anny', 'pydantic', 'pandas', 'espeakng_loader'} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from reference_model.corpus.attributes import sample_attributes
-from reference_model.corpus.corpus_texts import KINDS
-from reference_model.corpus.speech import MAX_RANDOM_VARIANTS, SpeechSynthesizer
-from reference_model.corpus.utterances import is_held_out_variant, sentences, talk_texts
-from reference_model.corpus.voices import LEAD_S, assign_voices, speak_clip
+from reference_model.corpus.people.attributes import sample_attributes
+from reference_model.corpus.pipeline.texts import KINDS
+from reference_model.corpus.speech.synthesis import MAX_RANDOM_VARIANTS, SpeechSynthesizer
+from reference_model.corpus.speech.utterances import is_held_out_variant, sentences, talk_texts
+from reference_model.corpus.speech.voices import LEAD_S, assign_voices, speak_clip
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from media.errors import AvatarBenchError
-from reference_model.corpus.batched_posing import BatchedFigure
-from reference_model.corpus.drawing import draw_frames, draw_frames_cpu, light_frames, light_share
-from reference_model.corpus.scene import develop
+from reference_model.corpus.drawing.batched_posing import BatchedFigure
+from reference_model.corpus.drawing.draw import draw_frames, draw_frames_cpu, light_frames, light_share
+from reference_model.corpus.drawing.scene import develop
 from tests.corpus import tiny_figure
 from tests.corpus.tiny_figure import N_FRAMES, tiny_shot
 

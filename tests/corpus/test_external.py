@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from media.errors import AvatarBenchError
-from reference_model.corpus.attributes import sample_attributes
-from reference_model.corpus.external import (
+from reference_model.corpus.people.attributes import sample_attributes
+from reference_model.corpus.pipeline.external import (
     ask_for_lines,
     check_template,
     diffusion_portrait,
@@ -19,7 +19,7 @@ from reference_model.corpus.external import (
     run_command,
     time_like,
 )
-from reference_model.corpus.speech import Utterance
+from reference_model.corpus.speech.synthesis import Utterance
 
 
 def script(code: str, *arguments: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reference_model.corpus.filters import best_shift, face_exposure, judge, loudness
+from reference_model.corpus.pipeline.filters import best_shift, face_exposure, judge, loudness
 
 GOOD = {
     "faces": [1, 1, 1, 1, 1],

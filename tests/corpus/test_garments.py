@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reference_model.corpus.attributes import TOPS
-from reference_model.corpus.cloth_mesh import neighbour_average, refined_part, rim_strip, tube
-from reference_model.corpus.drape import Stiffness, drape
-from reference_model.corpus.fabric import FABRICS, UNSEEN_PATTERNS, draw_colour, luminance, paint_row
-from reference_model.corpus.mesh_raster import rasterize
-from reference_model.corpus.mesh_surfaces import PAINTS_SHIFT, Material
-from reference_model.corpus.outfit import draw_outfit
-from reference_model.corpus.people import MadePerson
-from reference_model.corpus.scene import frontal_view, project
+from reference_model.corpus.drawing.mesh_raster import rasterize
+from reference_model.corpus.drawing.mesh_surfaces import PAINTS_SHIFT, Material
+from reference_model.corpus.drawing.scene import frontal_view, project
+from reference_model.corpus.people.attributes import TOPS
+from reference_model.corpus.people.cloth_mesh import neighbour_average, refined_part, rim_strip, tube
+from reference_model.corpus.people.drape import Stiffness, drape
+from reference_model.corpus.people.fabric import FABRICS, UNSEEN_PATTERNS, draw_colour, luminance, paint_row
+from reference_model.corpus.people.outfit import draw_outfit
+from reference_model.corpus.people.person import MadePerson
 from tests.corpus.sample_people import SOMEONE, sample_person
 
 

@@ -9,7 +9,7 @@ import torch
 from media.errors import AvatarBenchError
 from reference_model.corpus.corpus_file import compress_rotations, decode_log_mel, encode_log_mel, load_corpus
 from reference_model.corpus.geometry_corpus import build_corpus, draw_takes, main
-from reference_model.corpus.utterances import is_held_out_variant
+from reference_model.corpus.speech.utterances import is_held_out_variant
 from reference_model.networks.features import power_mel
 
 

@@ -11,15 +11,15 @@ from scipy.spatial import cKDTree
 
 from reference_model.body.skinning import BodyState, TemplateTensors, pose
 from reference_model.body.template import load_template
-from reference_model.corpus.animator import FPS, Motion, absolute_rotations, stressed_word_onsets
-from reference_model.corpus.arm_pose import ArmTarget, posed_joints, solve_arms
-from reference_model.corpus.arm_reach import Physique, Reach, arm_bones, reach
-from reference_model.corpus.gesture_plan import Accent, arm_tracks, cued_gestures, plan_gestures
-from reference_model.corpus.hand_shapes import HAND_SHAPES
-from reference_model.corpus.mesh_raster import vertex_normals
-from reference_model.corpus.personal_style import PersonalStyle
-from reference_model.corpus.repertoire import GESTURES
-from reference_model.corpus.speech import Utterance
+from reference_model.corpus.drawing.mesh_raster import vertex_normals
+from reference_model.corpus.motion.animator import FPS, Motion, absolute_rotations, stressed_word_onsets
+from reference_model.corpus.motion.arm_reach import Physique, Reach, arm_bones, reach
+from reference_model.corpus.motion.gesture_plan import Accent, arm_tracks, cued_gestures, plan_gestures
+from reference_model.corpus.motion.hand_shapes import HAND_SHAPES
+from reference_model.corpus.motion.personal_style import PersonalStyle
+from reference_model.corpus.motion.repertoire import GESTURES
+from reference_model.corpus.people.arm_pose import ArmTarget, posed_joints, solve_arms
+from reference_model.corpus.speech.synthesis import Utterance
 from reference_model.innovations import BOTH_HANDS, GESTURE_HAND, LEFT_HAND, N_CHANNELS, NO_HAND, RIGHT_HAND
 
 TEMPLATE = load_template()

@@ -11,19 +11,19 @@ from scipy.spatial.transform import Rotation
 from skimage.color import rgb2lab
 
 from reference_model.body.template import BodyTemplate, load_template
-from reference_model.corpus.attributes import HAIR_STYLES, SKIN_TONES, Attributes, HairStyle
-from reference_model.corpus.beard import BeardLook, beard_layer, draw_beard
-from reference_model.corpus.eyes import Eyeballs, EyeLook, draw_eyes, lower_lids
-from reference_model.corpus.face_paint import OUTER_LIPS
-from reference_model.corpus.glasses import GlassesLook, draw_glasses, glasses_layer
-from reference_model.corpus.hair import hair_layer
-from reference_model.corpus.hair_growth import grow_strands
-from reference_model.corpus.hair_look import HairLook, draw_hair
-from reference_model.corpus.head_chart import HeadChart, landmark_positions
-from reference_model.corpus.layers import Layer, pose_layer
-from reference_model.corpus.mesh_raster import vertex_normals
-from reference_model.corpus.skin import hairline, paint_body, paint_head
-from reference_model.corpus.skin_look import SkinLook, draw_skin, skin_albedo
+from reference_model.corpus.drawing.layers import Layer, pose_layer
+from reference_model.corpus.drawing.mesh_raster import vertex_normals
+from reference_model.corpus.people.attributes import HAIR_STYLES, SKIN_TONES, Attributes, HairStyle
+from reference_model.corpus.people.beard import BeardLook, beard_layer, draw_beard
+from reference_model.corpus.people.eyes import Eyeballs, EyeLook, draw_eyes, lower_lids
+from reference_model.corpus.people.face_paint import OUTER_LIPS
+from reference_model.corpus.people.glasses import GlassesLook, draw_glasses, glasses_layer
+from reference_model.corpus.people.hair import hair_layer
+from reference_model.corpus.people.hair_growth import grow_strands
+from reference_model.corpus.people.hair_look import HairLook, draw_hair
+from reference_model.corpus.people.head_chart import HeadChart, landmark_positions
+from reference_model.corpus.people.skin import hairline, paint_body, paint_head
+from reference_model.corpus.people.skin_look import SkinLook, draw_skin, skin_albedo
 
 SOMEONE = Attributes(
     sex="male", age=40.0, build="average", skin_tone=3, hair_style="crop", hair_colour="brown", beard="none",

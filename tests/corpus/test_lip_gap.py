@@ -6,7 +6,7 @@ import torch
 
 from reference_model.body.skinning import BodyState, TemplateTensors, rest_vertices
 from reference_model.body.template import load_template
-from reference_model.corpus.lip_gap import lip_gap
+from reference_model.corpus.motion.lip_gap import lip_gap
 
 
 def mouth(**weights: float) -> np.ndarray:

@@ -6,8 +6,13 @@ import numba
 import numpy as np
 from skimage.draw import polygon
 
-from reference_model.corpus.mesh_raster import N_CUTS, directional_visibility, rasterize, vertex_normals
-from reference_model.corpus.mesh_shade import Lighting, Material, SkinChart, VertexData, shade
+from reference_model.corpus.drawing.mesh_raster import (
+    N_CUTS,
+    directional_visibility,
+    rasterize,
+    vertex_normals,
+)
+from reference_model.corpus.drawing.mesh_shade import Lighting, Material, SkinChart, VertexData, shade
 
 TRIANGLE = np.array([[0, 1, 2]], np.int32)
 

@@ -11,7 +11,7 @@ import pytest
 from benchmark.manifest import MINI, Dataset, load_dataset
 from media.landmarks import FaceMesh
 from media.video import probe, read_frames
-from reference_model.corpus.utterances import is_held_out_variant, talk_texts
+from reference_model.corpus.speech.utterances import is_held_out_variant, talk_texts
 
 INNER_LIPS, FOREHEAD, CHIN = (13, 14), 10, 152  # points of the mediapipe face mesh
 LIDS = ((159, 145), (386, 374))

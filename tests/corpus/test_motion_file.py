@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reference_model.corpus.animator import Motion
-from reference_model.corpus.motion_file import STEP, load_motion, save_motion
+from reference_model.corpus.motion.animator import Motion
+from reference_model.corpus.motion.motion_file import STEP, load_motion, save_motion
 
 
 def test_a_motion_comes_back_within_half_a_step_and_resting_joints_exactly(tmp_path) -> None:

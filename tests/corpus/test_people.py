@@ -14,11 +14,11 @@ from media.errors import AvatarBenchError
 from media.landmarks import FaceMesh, HandDetector
 from reference_model.body.skinning import TemplateTensors, pose_joints
 from reference_model.body.template import BodyTemplate, load_template
-from reference_model.corpus.arm_pose import ArmTarget, draw_arms, posed_joints, solve_arms
-from reference_model.corpus.bodies import BodyShape, make_body
-from reference_model.corpus.look import look_from_json, look_to_json
-from reference_model.corpus.people import MadePerson, load_person, save_person
-from reference_model.corpus.scene import LIGHT_RIGS, develop, frontal_view
+from reference_model.corpus.drawing.scene import LIGHT_RIGS, develop, frontal_view
+from reference_model.corpus.people.arm_pose import ArmTarget, draw_arms, posed_joints, solve_arms
+from reference_model.corpus.people.bodies import BodyShape, make_body
+from reference_model.corpus.people.look import look_from_json, look_to_json
+from reference_model.corpus.people.person import MadePerson, load_person, save_person
 from tests.corpus.sample_people import SOMEONE, mean_body, sample_look, sample_person
 
 INNER_LIPS, FOREHEAD, CHIN = (13, 14), 10, 152  # points of the mediapipe face mesh

@@ -10,16 +10,16 @@ import torch
 
 from reference_model.body.skinning import TemplateTensors, pose_joints
 from reference_model.body.template import load_template
-from reference_model.corpus.animator import FPS, Motion, absolute_rotations
-from reference_model.corpus.arm_pose import ArmTarget, solve_arms
-from reference_model.corpus.arm_reach import Physique
-from reference_model.corpus.attributes import Attributes
-from reference_model.corpus.lip_gap import lip_gap
-from reference_model.corpus.performer import perform
-from reference_model.corpus.personal_style import PersonalStyle, draw_style
-from reference_model.corpus.repertoire import GESTURES
-from reference_model.corpus.speech import Utterance
-from reference_model.corpus.visemes import closed_pictures, lip_tracks
+from reference_model.corpus.motion.animator import FPS, Motion, absolute_rotations
+from reference_model.corpus.motion.arm_reach import Physique
+from reference_model.corpus.motion.lip_gap import lip_gap
+from reference_model.corpus.motion.performer import perform
+from reference_model.corpus.motion.personal_style import PersonalStyle, draw_style
+from reference_model.corpus.motion.repertoire import GESTURES
+from reference_model.corpus.people.arm_pose import ArmTarget, solve_arms
+from reference_model.corpus.people.attributes import Attributes
+from reference_model.corpus.speech.synthesis import Utterance
+from reference_model.corpus.speech.visemes import closed_pictures, lip_tracks
 from reference_model.evaluation.curves import closure_rates, travel_per_second
 from reference_model.innovations import BLINK_ONSET, sample_innovations
 

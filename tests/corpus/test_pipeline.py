@@ -16,11 +16,11 @@ from benchmark.manifest import Clip, Dataset, load_dataset
 from benchmark.splits import identity_holdout_10
 from media.errors import AvatarBenchError
 from reference_model.cli import main
-from reference_model.corpus import pipeline
-from reference_model.corpus.clip_keys import MOST_REDRAWS, attempt_of, filter_key, filter_records
-from reference_model.corpus.content_cache import content_key, source_version, write_json
-from reference_model.corpus.corpus_manifest import export_dataset, rejected_clips
-from reference_model.corpus.corpus_plan import PRESETS, Corpus, CorpusSpec, open_corpus, plan_corpus
+from reference_model.corpus.pipeline import stages
+from reference_model.corpus.pipeline.clip_keys import MOST_REDRAWS, attempt_of, filter_key, filter_records
+from reference_model.corpus.pipeline.content_cache import content_key, source_version, write_json
+from reference_model.corpus.pipeline.manifest import export_dataset, rejected_clips
+from reference_model.corpus.pipeline.plan import PRESETS, Corpus, CorpusSpec, open_corpus, plan_corpus
 
 SPEC = CorpusSpec(n_people=2, n_clips=3, seed=1)
 
@@ -33,7 +33,7 @@ class Studio:
         self.rejects: Callable[[str, int], bool] = lambda clip, attempt: False
         self.dies_at: tuple[str, str] | None = None
 
-    def stage(self, real: pipeline._Stage) -> pipeline._Stage:
+    def stage(self, real: stages._Stage) -> stages._Stage:
         def make(corpus: Corpus, items: Sequence[str], advance: Callable, **_: object) -> None:
             for item in items:
                 self.calls.append((real.name, item))
@@ -46,7 +46,7 @@ class Studio:
 
         return replace(real, make=make)
 
-    def write(self, corpus: Corpus, real: pipeline._Stage, item: str) -> None:
+    def write(self, corpus: Corpus, real: stages._Stage, item: str) -> None:
         for path in real.outputs(corpus, item):
             path.parent.mkdir(exist_ok=True)
             told = {"text": "Hi.", "language": "en-us", "voice": {"name": "en-us+f1"}, "times": "espeak-ng"}
@@ -68,22 +68,22 @@ class Studio:
 @pytest.fixture
 def studio(monkeypatch: pytest.MonkeyPatch) -> Studio:
     made = Studio()
-    stages = tuple(made.stage(stage) for stage in pipeline._ITEM_STAGES)
-    monkeypatch.setattr(pipeline, "_ITEM_STAGES", stages)
-    monkeypatch.setattr(pipeline, "_BY_NAME", {stage.name: stage for stage in stages})
+    watched = tuple(made.stage(stage) for stage in stages._ITEM_STAGES)
+    monkeypatch.setattr(stages, "_ITEM_STAGES", watched)
+    monkeypatch.setattr(stages, "_BY_NAME", {stage.name: stage for stage in watched})
 
     def utterances(corpus: Corpus, advance: Callable) -> None:
         made.calls.append(("utterances", "all"))
         rows = (json.dumps({"clip": clip, "text": "Hi."}) for clip in corpus.clips)
         (corpus.folder / "utterances.jsonl").write_text("\n".join(rows))
 
-    monkeypatch.setattr(pipeline, "make_utterances", utterances)
+    monkeypatch.setattr(stages, "make_utterances", utterances)
     return made
 
 
-def create(folder: Path, spec: CorpusSpec = SPEC, stages: Sequence[str] = pipeline.STAGES) -> Corpus:
+def create(folder: Path, spec: CorpusSpec = SPEC, only: Sequence[str] = stages.STAGES) -> Corpus:
     corpus = open_corpus(folder, spec)
-    pipeline.create_corpus(corpus, lambda *_: None, stages=stages)
+    stages.create_corpus(corpus, lambda *_: None, stages=only)
     return corpus
 
 
@@ -151,10 +151,10 @@ def test_a_clip_that_never_passes_is_listed_and_left_out(studio: Studio, tmp_pat
 
 def test_a_stage_runs_alone_and_says_what_it_lacks(studio: Studio, tmp_path: Path) -> None:
     with pytest.raises(AvatarBenchError, match="'motion' needs the stage 'speech' first") as caught:
-        create(tmp_path / "corpus", stages=("motion",))
+        create(tmp_path / "corpus", only=("motion",))
     assert caught.value.code == "E407"
     for stage in ("utterances", "speech"):
-        create(tmp_path / "corpus", stages=(stage,))
+        create(tmp_path / "corpus", only=(stage,))
     assert {stage for stage, _ in studio.calls} == {"utterances", "speech"}
 
 
@@ -176,7 +176,7 @@ def test_other_options_do_not_mix_into_a_corpus(tmp_path: Path) -> None:
 
 def test_two_processes_do_not_work_on_one_corpus(studio: Studio, tmp_path: Path) -> None:
     corpus = open_corpus(tmp_path / "corpus", SPEC)
-    with pipeline._only_process(corpus.folder), pytest.raises(AvatarBenchError) as caught:
+    with stages._only_process(corpus.folder), pytest.raises(AvatarBenchError) as caught:
         create(tmp_path / "corpus")
     assert caught.value.code == "E604"
 
@@ -214,8 +214,8 @@ def test_seeds_of_people_clips_attempts_and_splits_differ() -> None:
 
 
 def test_a_source_version_covers_what_a_module_imports(tmp_path: Path) -> None:
-    assert source_version("reference_model.corpus.visemes") != source_version(
-        "reference_model.corpus.animator"
+    assert source_version("reference_model.corpus.speech.visemes") != source_version(
+        "reference_model.corpus.motion.animator"
     )
     assert source_version("json") == source_version("ast")  # nothing of this project
     assert content_key(a=1, b=[2.0]) == content_key(b=[2.0], a=1) != content_key(a=1, b=[2.5])

@@ -11,10 +11,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from media.errors import AvatarBenchError
-from reference_model.corpus.attributes import FRAMINGS, SKIN_TONES
-from reference_model.corpus.people import MadePerson
-from reference_model.corpus.scene import LIGHT_RIGS, develop, film, frontal_view, project
-from reference_model.corpus.setting import (
+from reference_model.corpus.drawing.scene import LIGHT_RIGS, develop, film, frontal_view, project
+from reference_model.corpus.drawing.setting import (
     FACE_LUMINANCE,
     Background,
     Setting,
@@ -26,6 +24,8 @@ from reference_model.corpus.setting import (
     setting_from_json,
     setting_to_json,
 )
+from reference_model.corpus.people.attributes import FRAMINGS, SKIN_TONES
+from reference_model.corpus.people.person import MadePerson
 from tests.corpus.sample_people import SOMEONE, sample_person
 
 RIGS = {"studio", "window", "overcast", "warm_lamp", "ring", "evening", "office", "side_window"}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from media.errors import AvatarBenchError
-from reference_model.corpus import speech
-from reference_model.corpus.speech import MAX_RANDOM_VARIANTS, SpeechSynthesizer, Utterance, Voice
-from reference_model.corpus.utterances import ENGLISH_ACCENTS, LATIN_LANGUAGES, sentences
+from reference_model.corpus.speech import synthesis
+from reference_model.corpus.speech.synthesis import MAX_RANDOM_VARIANTS, SpeechSynthesizer, Utterance, Voice
+from reference_model.corpus.speech.utterances import ENGLISH_ACCENTS, LATIN_LANGUAGES, sentences
 
 
 def test_an_utterance_has_sound_phonemes_and_words_in_time(synthesizer):
@@ -36,7 +36,7 @@ def test_the_sound_is_loud_in_vowels_and_quiet_in_stop_consonants(synthesizer):
 
 def test_the_main_process_never_loads_the_library():
     code = (
-        "import sys; from reference_model.corpus.speech import SpeechSynthesizer\n"
+        "import sys; from reference_model.corpus.speech.synthesis import SpeechSynthesizer\n"
         "with SpeechSynthesizer() as s: s.speak('hello')\n"
         "maps = open('/proc/self/maps').read()\n"
         "sys.exit('espeak' in maps or 'espeakng_loader' in sys.modules)"
@@ -90,7 +90,7 @@ def test_a_text_without_words_is_the_users_error(synthesizer):
 
 
 def test_a_missing_package_is_named_with_what_to_install(monkeypatch):
-    monkeypatch.setattr(speech.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(synthesis.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(AvatarBenchError, match="pip install") as caught:
         SpeechSynthesizer()
     assert caught.value.code == "E603"

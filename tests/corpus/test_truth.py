@@ -13,15 +13,13 @@ import torch
 from media.errors import AvatarBenchError
 from reference_model.body.skinning import BodyState, TemplateTensors, pose
 from reference_model.body.template import load_template
-from reference_model.corpus.animator import FPS, Motion
-from reference_model.corpus.arm_pose import ArmTarget, solve_arms
-from reference_model.corpus.arm_reach import Physique
-from reference_model.corpus.head_chart import landmark_positions
-from reference_model.corpus.lip_gap import lip_gap
-from reference_model.corpus.performer import perform
-from reference_model.corpus.personal_style import PersonalStyle
-from reference_model.corpus.scene import View, frontal_view
-from reference_model.corpus.truth import (
+from reference_model.corpus.drawing.scene import View, frontal_view
+from reference_model.corpus.motion.animator import FPS, Motion
+from reference_model.corpus.motion.arm_reach import Physique
+from reference_model.corpus.motion.lip_gap import lip_gap
+from reference_model.corpus.motion.performer import perform
+from reference_model.corpus.motion.personal_style import PersonalStyle
+from reference_model.corpus.motion.truth import (
     ClipTruth,
     clip_truth,
     load_sealed,
@@ -30,6 +28,8 @@ from reference_model.corpus.truth import (
     save_truth,
     speech_events,
 )
+from reference_model.corpus.people.arm_pose import ArmTarget, solve_arms
+from reference_model.corpus.people.head_chart import landmark_positions
 from reference_model.innovations import sample_innovations
 
 TEMPLATE = load_template()

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from reference_model.corpus.utterances import (
+from reference_model.corpus.speech.utterances import (
     draw_language,
     draw_text,
     draw_voice,

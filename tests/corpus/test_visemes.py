@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reference_model.corpus.speech import Utterance
-from reference_model.corpus.visemes import (
+from reference_model.corpus.speech.synthesis import Utterance
+from reference_model.corpus.speech.visemes import (
     PHONEME_CLASSES,
     TRACK_RATE,
     closed_pictures,
@@ -42,8 +42,8 @@ def test_stress_is_told_apart_from_the_sound():
 
 
 def test_nearly_all_sounds_of_the_corpus_languages_are_known(synthesizer):
-    from reference_model.corpus.speech import Voice
-    from reference_model.corpus.utterances import sentences
+    from reference_model.corpus.speech.synthesis import Voice
+    from reference_model.corpus.speech.utterances import sentences
 
     known = total = 0
     for language, kinds in sentences().items():

@@ -14,13 +14,13 @@ import scipy.sparse as sp
 
 from reference_model.body.skinning import TemplateTensors
 from reference_model.body.template import load_template
-from reference_model.corpus.drawing import Shot
-from reference_model.corpus.figure import Figure
-from reference_model.corpus.layers import Layer, ShadowVolume, Surface
-from reference_model.corpus.mesh_raster import N_CUTS
-from reference_model.corpus.mesh_shade import SkinChart
-from reference_model.corpus.mesh_surfaces import N_PAINT, PAINTS_SHIFT, Material
-from reference_model.corpus.scene import frontal_view
+from reference_model.corpus.drawing.draw import Shot
+from reference_model.corpus.drawing.figure import Figure
+from reference_model.corpus.drawing.layers import Layer, ShadowVolume, Surface
+from reference_model.corpus.drawing.mesh_raster import N_CUTS
+from reference_model.corpus.drawing.mesh_shade import SkinChart
+from reference_model.corpus.drawing.mesh_surfaces import N_PAINT, PAINTS_SHIFT, Material
+from reference_model.corpus.drawing.scene import frontal_view
 
 N_FRAMES = 7
 
@@ -115,7 +115,7 @@ def tiny_shot(size: int = 16) -> Shot:
 
 def main() -> None:
     """Draw the tiny shot with the CUDA code and write pictures and alphas."""
-    from reference_model.corpus.drawing_cuda import draw_frames_cuda
+    from reference_model.corpus.drawing.draw_cuda import draw_frames_cuda
 
     frames = list(draw_frames_cuda(tiny_figure(), tiny_shot(), device="cpu", batch=4))
     np.savez(

@@ -1,0 +1,1 @@
+"""Made people: attributes, bodies, skin, hair and clothes."""

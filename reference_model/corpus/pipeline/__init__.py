@@ -1,0 +1,1 @@
+"""The stages of `avatar corpus create`, each resumable and cached by content."""
