@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.spatial import KDTree
 
 from reference_model.body.template import BodyTemplate
 from reference_model.corpus.drawing.layers import Layer, Surface
@@ -27,7 +28,11 @@ it would gather above the hem."""
 _OVERLAP = 0.008  # metres that a garment goes on under the one above it
 _OVERLAP_OPEN = 0.035  # metres: the front of a jacket moves
 _WAISTBAND, _NECKBAND = 0.03, 0.015  # metres that do not move in the drape
-_DRAPE_SMOOTHING = 3  # half steps: collisions with single vertices leave pockets under the chest
+_DRAPE_SMOOTHING = 3  # half steps everywhere
+_CLEAR = 0.008  # metres between two garments
+_CHEST_SMOOTHING = (
+    50  # and over the trunk down to the waist: collisions with single vertices leave pockets there
+)
 _CUFFED = 0.4  # metres of sleeve
 _STIFFNESS = {
     "jersey": Stiffness(0.9, 0.6, 0.006), "heather": Stiffness(0.9, 0.6, 0.006), "stripes": Stiffness(0.9, 0.6, 0.006),
@@ -120,11 +125,21 @@ class Garment:
             start, self.rest * _SLACK, self.faces, held, (underneath.vertices, underneath.normals),
             _STIFFNESS[self.look.fabric.fabric],
         )  # fmt: skip
-        for _ in range(_DRAPE_SMOOTHING):
-            rested = rested + 0.5 * (self._average @ rested - rested)
+        rested = self._smoothed(rested)
+        if (
+            self.look.neckline == "open"
+        ):  # the one garment over another, which is not left out below its edges
+            rested = self._smoothed(_lifted(rested, underneath), chest=False)
         return np.linalg.solve(motion[..., :3], (rested - motion[..., 3])[..., None])[..., 0].astype(
             np.float32
         )
+
+    def _smoothed(self, rested: np.ndarray, *, chest: bool = True) -> np.ndarray:
+        trunk = smoothstep(0.35, 0.15, self._arm) * smoothstep(0.02, 0.10, self._pattern[:, 2])
+        for k in range(_CHEST_SMOOTHING if chest else _DRAPE_SMOOTHING):
+            share = 0.5 if k < _DRAPE_SMOOTHING else 0.5 * trunk[:, None]
+            rested = rested + share * (self._average @ rested - rested)
+        return rested
 
     def posed(self, transforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vertices and unit normals in a pose, [N, 3] float32 each.
@@ -176,3 +191,11 @@ class Garment:
             np.repeat((place @ self._bare)[:, None], self.cuts.shape[1], 1).astype(np.float32),
         )  # fmt: skip
         return shell, Layer(rest.astype(np.float32), sp.csr_matrix(place @ self.weights), strip)
+
+
+def _lifted(points: np.ndarray, underneath: Underneath) -> np.ndarray:
+    """Points [N, 3] at least `_CLEAR` outside the surface that is worn below."""
+    near = KDTree(underneath.vertices).query(points)[1]
+    normal = underneath.normals[near]
+    height = ((points - underneath.vertices[near]) * normal).sum(1, keepdims=True)
+    return points + np.maximum(_CLEAR - height, 0) * normal
