@@ -21,10 +21,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from benchmark import identity_extractors, paper_networks, qalign_extractors, random_networks, sync_extractors
+from benchmark.face_descriptor_extractor import FACE_LIKENESS_PREPROCESSING, FaceLikeness
 from benchmark.hashing import sha256_tree
+from benchmark.lipsync_extractor import FPS as LIPSYNC_FPS
+from benchmark.lipsync_extractor import LIPSYNC, SOUND_BATCH, LipSyncSound
+from benchmark.lipsync_extractor import PREPROCESSING as LIPSYNC_PREPROCESSING
 from benchmark.metrics.definition import Arrays
 from benchmark.networks import Network, Networks
 from benchmark.person_extractors import FACE_MESH, PERSON_SEGMENTER, FaceLandmarks, PersonFidelity
+from benchmark.sharpness_extractor import SHARPNESS_PREPROCESSING, PersonSharpness
 from benchmark.similarity import ssim_map
 
 if TYPE_CHECKING:
@@ -313,6 +318,35 @@ EXTRACTORS: dict[str, Extractor] = {
             "float16",
             network=qalign_extractors.QALIGN,
             fps=qalign_extractors.FPS,
+        ),
+        Extractor(
+            "lipsync_sound",
+            "1",
+            "sound",
+            LipSyncSound,
+            LIPSYNC_PREPROCESSING,
+            "float64",
+            batch_size=SOUND_BATCH,
+            network=LIPSYNC,
+            fps=LIPSYNC_FPS,
+        ),
+        Extractor(
+            "person_sharpness",
+            "1",
+            "clip",
+            PersonSharpness,
+            SHARPNESS_PREPROCESSING,
+            "float64",
+            network=PERSON_SEGMENTER,
+        ),
+        Extractor(
+            "face_likeness",
+            "1",
+            "pair",
+            FaceLikeness,
+            FACE_LIKENESS_PREPROCESSING,
+            "float64",
+            network=FACE_MESH,
         ),
     )
 }

@@ -12,6 +12,7 @@ from media._hands import DetectedHand, HandDetector, HandLandmarks, Side, hands_
 from media.errors import AvatarBenchError
 
 __all__ = [
+    "BodyFinder",
     "DetectedHand",
     "FaceMesh",
     "HandDetector",

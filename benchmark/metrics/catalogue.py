@@ -5,9 +5,12 @@ from __future__ import annotations
 from benchmark.metrics.definition import Metric, SetMetric
 from benchmark.metrics.hands import HKC, HKV_STD, HKV_VAR
 from benchmark.metrics.identity import CSIM, CSIM_STRICT
+from benchmark.metrics.identity_mini import FACE_LIKENESS
 from benchmark.metrics.keypoints import AKD_FACE, AKD_HAND
+from benchmark.metrics.lipsync import LIPSYNC_C, LIPSYNC_D, LIPSYNC_OFFSET
 from benchmark.metrics.paper_features import FID, FVD, KID, KVD
 from benchmark.metrics.person import PSNR_PERSON, SSIM_PERSON
+from benchmark.metrics.quality_mini import CLARITY
 from benchmark.metrics.quality_qalign import ASE, IQA
 from benchmark.metrics.random_features import FD_RANDOM_FRAMES, FD_RANDOM_WINDOWS, KD_RANDOM_FRAMES
 from benchmark.metrics.reconstruction import PSNR, SSIM
@@ -31,6 +34,7 @@ METRICS: dict[str, Metric | SetMetric] = {
         *(FD_RANDOM_FRAMES, KD_RANDOM_FRAMES, FD_RANDOM_WINDOWS),
         *(SYNC_C, SYNC_D, SYNC_OFFSET, SYNC_C_FULLBODY, SYNC_D_FULLBODY, SYNC_OFFSET_FULLBODY),
         *(FID, KID, FVD, KVD, CSIM, CSIM_STRICT, IQA, ASE),
+        *(LIPSYNC_C, LIPSYNC_D, LIPSYNC_OFFSET, CLARITY, FACE_LIKENESS),
     )
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import benchmark.sync_extractors
 from benchmark.face_tracks import CANONICAL
 from benchmark.metrics.sync import shifted_distances, sync_score
 from benchmark.mfcc import mfcc
+from benchmark.parity import ParityCase, check_parity
 from benchmark.s3fd import load_s3fd
 from benchmark.sync_extractors import CanonicalFaces
 from benchmark.syncnet import SyncNet, load_syncnet
@@ -32,6 +34,7 @@ N_FRAMES, SIZE, SCALE = 36, (540, 960), 0.25
 MISSED = (7, 8, 9, 10, 11, 20)  # frames in which the detector is made to find nothing
 PROFILE = replace(CANONICAL, min_found=25, min_side=90.0)
 TOLERANCE = 1e-4
+CANONICAL_CODE = f"syncnet-python {version('syncnet-python')}"
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,20 @@ def expected(canonical: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.fixture(scope="module")
+def found(clip: Clip, weights: Weights) -> dict[str, np.ndarray]:
+    """Ours, without any mistake."""
+    return ours(clip, weights)
+
+
+def case(name: str, found: dict, expected: dict, mutants: dict[str, np.ndarray] | None = None) -> ParityCase:
+    """One comparison of the chain; of the score, confidence and distance (the offset is compared as it is)."""
+    values, canonical = found[name], expected[name]
+    if name == "score":
+        values, canonical = values[1:], canonical[1:]
+    return ParityCase(f"SyncNet: {name}", CANONICAL_CODE, values, canonical, TOLERANCE, mutants or {})
+
+
 def test_made_features_change_from_frame_to_frame_and_with_what_is_said(expected):
     for name in ("lip", "sound"):
         features = expected[name]
@@ -156,15 +173,13 @@ def test_made_features_change_from_frame_to_frame_and_with_what_is_said(expected
     assert by_shift.std() / by_shift.mean() > 0.01
 
 
-def test_the_whole_chain_from_found_faces_to_the_score_is_that_of_the_package(clip, weights, expected):
-    found = ours(clip, weights)
+def test_the_whole_chain_from_found_faces_to_the_score_is_that_of_the_package(found, expected):
     assert found["track"].tolist() == expected["track"].tolist() == [0, N_FRAMES]
     np.testing.assert_array_equal(found["crops"], expected["crops"])
     np.testing.assert_allclose(found["mfcc"], expected["mfcc"], rtol=0, atol=1e-9)
     assert found["score"][0] == expected["score"][0]
-    for name in ("lip", "sound", "distances"):
-        assert difference(found[name], expected[name]) < TOLERANCE, name
-    np.testing.assert_allclose(found["score"], expected["score"], rtol=TOLERANCE)
+    for name in ("crops", "mfcc", "lip", "sound", "distances", "score"):
+        check_parity(case(name, found, expected))
 
 
 def test_faces_are_those_of_the_package(clip, weights, canonical):
@@ -256,9 +271,12 @@ MUTANTS = (
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
-def test_parity_fails_on(mutant: Callable[[pytest.MonkeyPatch], str], clip, weights, expected, monkeypatch):
+def test_parity_fails_on(
+    mutant: Callable[[pytest.MonkeyPatch], str], clip, weights, found, expected, monkeypatch
+):
     name = mutant(monkeypatch)
-    found = ours(clip, weights, lip=expected["lip"] if name == "mfcc" else None)
-    assert difference(found[name], expected[name]) > 10 * TOLERANCE
-    assert difference(found["distances"], expected["distances"]) > 10 * TOLERANCE
-    assert abs(found["score"][1] - expected["score"][1]) > 10 * TOLERANCE * expected["score"][1]
+    mistaken = ours(clip, weights, lip=expected["lip"] if name == "mfcc" else None)
+    for seen in (name, "distances"):
+        assert difference(mistaken[seen], expected[seen]) > 10 * TOLERANCE
+        check_parity(case(seen, found, expected, {mutant.__name__.replace("_", " "): mistaken[seen]}))
+    assert abs(mistaken["score"][1] - expected["score"][1]) > 10 * TOLERANCE * expected["score"][1]

@@ -10,7 +10,7 @@ from reference_model.body.particles import blend_particles, load_particles
 from reference_model.body.se3 import exp_se3
 from reference_model.body.skinning import BodyState, TemplateTensors, rest_vertices
 from reference_model.body.template import load_template
-from reference_model.corpus.lip_gap import lip_gap
+from reference_model.corpus.motion.lip_gap import lip_gap
 from reference_model.networks.surface import rest_twists
 from reference_model.training.expressions import ExpressionSampler
 from reference_model.training.face_geometry import FaceGeometry
