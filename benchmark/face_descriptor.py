@@ -6,7 +6,6 @@ whose normalised blocks know neither brightness nor contrast of an area. It comp
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from benchmark.identity import similarity_to_template
@@ -51,6 +50,8 @@ def describe_face(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: all points coincide.
     """
+    import cv2
+
     matrix = similarity_to_template(points)  # [2, 3]
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     smooth = cv2.GaussianBlur(luma(picture), (0, 0), SMOOTHING / scale, borderType=cv2.BORDER_REPLICATE)

@@ -6,7 +6,6 @@ quality. `clarity` therefore divides by what the noise is.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 __all__ = ["MIN_SIDE", "clarity", "crete_blur", "luma", "noise_deviation"]
@@ -42,6 +41,8 @@ def crete_blur(brightness: np.ndarray) -> float:
     Returns:
         0 (sharp) to 1 (a further blur changes nothing; also a flat picture).
     """
+    import cv2
+
     shares = []
     for size, horizontal in (((_WINDOW, 1), True), ((1, _WINDOW), False)):
         blurred = cv2.blur(brightness, size, borderType=cv2.BORDER_REFLECT)
@@ -66,6 +67,8 @@ def noise_deviation(brightness: np.ndarray, chosen: np.ndarray) -> float:
         brightness: [H, W] float64.
         chosen: [H, W] bool, at least one true: the pixels that count.
     """
+    import cv2
+
     answers = cv2.filter2D(brightness, -1, _CURVATURE, borderType=cv2.BORDER_REFLECT_101)
     return float(np.quantile(np.abs(answers[chosen]), 0.25) / (6 * _QUARTER))
 
@@ -81,5 +84,7 @@ def clarity(blur: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def _gradient(image: np.ndarray, *, horizontal: bool) -> np.ndarray:
+    import cv2
+
     kernels = (_DIFFERENCE, _SMOOTH) if horizontal else (_SMOOTH, _DIFFERENCE)
     return cv2.sepFilter2D(image, -1, *kernels, borderType=cv2.BORDER_REFLECT)
