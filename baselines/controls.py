@@ -159,8 +159,11 @@ def _write(
     from media.audio import load_audio
     from media.video import write_video
 
-    quality = {} if crf is None else {"crf": crf}
-    write_video(out, pictures, sample.fps, audio=load_audio(sample.audio), **quality)
+    sound = load_audio(sample.audio)
+    if crf is None:
+        write_video(out, pictures, sample.fps, audio=sound)
+    else:
+        write_video(out, pictures, sample.fps, audio=sound, crf=crf)
     return Generation(out)
 
 
