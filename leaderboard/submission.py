@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmark.aggregate import aggregate
 from benchmark.cache import make_folder
+from benchmark.cli import CONTROLS
 from benchmark.efficiency import efficiency, sample_durations
 from benchmark.environment import Environment
 from benchmark.features import TRUTH, features_path, load_features
@@ -68,7 +69,7 @@ def pack(
 
     Args:
         run: Folder of the run.
-        method: Id of the method; None where the run has a single one that did not see the truth.
+        method: Id of the method; None where the run has a single one that is no control.
         submission: Who submits.
         board: Folder of the board.
         dataset: The run's data set, for the facts about its clips; None where it is not at hand.
@@ -131,7 +132,9 @@ def remove_entry(folder: Path) -> Entry:
 
 def _choose(files: RunFiles, name: str | None) -> MethodResult:
     methods = files.result.methods
-    candidates = [m for m in methods if m.id == name or (name is None and not m.privileged)]
+    unprivileged = [m for m in methods if not m.privileged]
+    asked = [m for m in unprivileged if m.id not in CONTROLS] or unprivileged  # `bench run` adds the controls
+    candidates = asked if name is None else [m for m in methods if m.id == name]
     if len(candidates) == 1:
         return candidates[0]
     raise AvatarBenchError(
