@@ -97,9 +97,13 @@ def _method(method: MethodVerdict) -> Iterator[str]:
     untested = [m.comparison.metric.column for m in method.metrics if m.verdict == "not tested"]
     if untested:
         yield (
-            f"Not tested, because of too few people: {', '.join(map(_plain, untested))}; only critical limits hold there."
+            f"Not tested, because of too few people: {', '.join(map(_plain, untested))}; "
+            "only critical limits hold there."
         )
-    yield f"A loss fails when it is above what the metric may lose and p is at most {ALPHA:g}, or above a critical limit."
+    yield (
+        f"A loss fails when it is above what the metric may lose and p is at most {ALPHA:g}, "
+        "or above a critical limit."
+    )
 
 
 def _cells(metric: MetricVerdict) -> Sequence[str]:
