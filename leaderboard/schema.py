@@ -242,3 +242,5 @@ class Verification(_Strict):
     audit: Audit | None
     package_version: str
     """Release that verified."""
+    date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\d$")]
+    """Day of the verification, ISO 8601."""
