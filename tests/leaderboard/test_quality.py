@@ -52,7 +52,7 @@ def test_a_run_passes_against_itself_and_says_that_nothing_was_lost(accepted):
     assert verdicts(report)[PSNR] == "no loss"
 
 
-@pytest.mark.parametrize(("n_people", "n_metrics", "loss"), [(12, 3, 1.5), (12, 8, 2.0), (14, 3, 1.3)])
+@pytest.mark.parametrize(("n_people", "n_metrics", "loss"), [(12, 3, 1.4), (12, 8, 1.6), (16, 3, 1.1)])
 def test_planted_losses_of_stated_size_fire_in_95_of_100_seeds(n_people, n_metrics, loss):
     assert count_fires(n_people, n_metrics, loss, 100) >= 95
 
