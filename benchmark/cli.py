@@ -204,7 +204,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code: 0 ok, 2 usage, 3 bad input or environment, 4 broken ladder, 6 partial."""
     try:
         for entry in entry_points(group=COMMAND_GROUP):
-            app.command(entry.name)(entry.load())
+            verb = entry.load()
+            if isinstance(verb, typer.Typer):  # a group of verbs
+                app.add_typer(verb, name=entry.name)
+            else:
+                app.command(entry.name)(verb)
         app(args=list(arguments) if arguments is not None else None, prog_name="bench")
     except AvatarBenchError as error:
         err.print(str(error), style="red", markup=False, soft_wrap=True)

@@ -1,0 +1,11 @@
+"""The verbs that the leaderboard adds to `bench`; nothing heavy is imported at the top."""
+
+from __future__ import annotations
+
+import typer
+
+__all__ = ["leaderboard"]
+
+leaderboard = typer.Typer(
+    help="The board: its entries, what papers report, its pages.", no_args_is_help=True
+)
