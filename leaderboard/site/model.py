@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Literal
 
+from leaderboard.schema import Badge
+
 __all__ = [
-    "Badge",
-    "Board",
     "Breakdown",
     "Cell",
     "Clip",
@@ -19,11 +18,12 @@ __all__ = [
     "Line",
     "MethodPage",
     "Standing",
+    "Table",
 ]
 
-Badge = Literal["self-reported", "consistent", "audited"]
-Standing = Literal["ranked", "privileged", "coverage"]
-"""Ranked; or shown only, because it saw the truth or because it was measured on too few clips."""
+Standing = Literal["ranked", "privileged", "coverage", "test data seen", "findings"]
+"""Ranked; or shown only: it sees the truth, it was measured on too few clips, it was trained on test clips, or its
+verification found something wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +94,26 @@ class Line:
     slug: str
     """Of its page."""
     method_id: str
+    entry_id: str
     title: str
     version: str
     licence: str
     submitter: str
-    date: date
+    date: str
+    """Day of packing, ISO 8601."""
     badge: Badge
     standing: Standing
     coverage: float
     cells: tuple[Cell, ...]
     provenance: tuple[Fact, ...]
+    paper: str | None = None
+    code: str | None = None
+    note: str | None = None
+    real_time_factor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class Table:
     """Entries whose numbers may stand beside each other: one protocol, one data set, one split."""
 
     slug: str
@@ -122,7 +128,7 @@ class Board:
     min_coverage: float
     columns: tuple[Column, ...]
     ranked: tuple[Line, ...]
-    """Sorted by the first column with a direction."""
+    """Sorted by the column `sort_column`."""
     shown: tuple[Line, ...]
     """Never ranked."""
     can_tell: bool
@@ -178,7 +184,7 @@ class MethodPage:
     """A method: what it is, and how it stands on each board that it is on."""
 
     slug: str
-    lines: tuple[tuple[Board, Line], ...]
+    lines: tuple[tuple[Table, Line], ...]
     history: Mapping[str, tuple[Line, ...]]
     """All entries of it by the slug of the board, newest first."""
     breakdowns: Mapping[str, tuple[Breakdown, ...]] = field(default_factory=dict)
