@@ -56,6 +56,13 @@ class Column:
         """A value as it is shown."""
         return f"{value:.{self.decimals}f}".replace("-", "\N{MINUS SIGN}")
 
+    def cell(self, value: float, bounds: tuple[float, float] | None, note: str = "") -> Cell:
+        """A value with its interval, without rank and whisker."""
+        if bounds is None:
+            return Cell(value, self.text(value), note=note)
+        ends = f"{self.text(bounds[0])} to {self.text(bounds[1])}"
+        return Cell(value, self.text(value), (bounds[0], bounds[1]), ends, note=note)
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -64,9 +71,8 @@ class Cell:
     value: float | None
     text: str
     """The value, or why there is none."""
-    low: str = ""
-    high: str = ""
-    """Ends of the interval; empty where there is none."""
+    interval: tuple[float, float] | None = None
+    interval_text: str = ""
     rank: int | None = None
     """None where nothing is ranked."""
     tied: bool = False
@@ -174,9 +180,8 @@ class Clip:
     width: int
     height: int
     sha256: str
-    truth: str | None = None
-    truth_poster: str | None = None
-    transcript: str | None = None
+    truth: Clip | None = None
+    """The true video of the same clip."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,10 +97,8 @@ def cell_of(column: Column, summary: MetricSummary) -> Cell:
         return Cell(None, "inf" if summary.reason == "identical" else (summary.reason or "-").replace("_", " "))
     missing = summary.n_samples - summary.n_scored
     note = f"{missing} of {summary.n_samples} clips without a value" if missing else ""
-    if summary.interval is None:
-        return Cell(summary.value, column.text(summary.value), note=note)
-    low, high = summary.interval.low, summary.interval.high
-    return Cell(summary.value, column.text(summary.value), column.text(low), column.text(high), note=note)
+    interval = summary.interval
+    return column.cell(summary.value, interval and (interval.low, interval.high), note)
 
 
 def line_of(loaded: LoadedEntry, columns: Sequence[Column], slug: str) -> Line:
