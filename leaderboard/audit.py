@@ -10,7 +10,7 @@ import math
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,15 @@ from leaderboard.limits import Limits
 from leaderboard.schema import Audit, AuditedSample, Difference
 from media.errors import AvatarBenchError
 
-__all__ = ["DEFAULT_SHARE", "audit_entry", "detection_probability", "draw", "new_entropy"]
+__all__ = [
+    "DEFAULT_SHARE",
+    "AuditOptions",
+    "audit_entry",
+    "detection_probability",
+    "draw",
+    "n_drawn",
+    "new_entropy",
+]
 
 DEFAULT_SHARE = 0.2
 
@@ -191,10 +199,12 @@ def _measure(
         plan = entry.plan.model_copy(
             update={"methods": tuple(info for info in entry.plan.methods if info.id == method)}
         )
-        say: Callable[[str], None] = lambda line: progress(line, 0, 0)  # noqa: E731
-        for done, score in enumerate(
-            score_samples(Path(scratch), plan, tasks, checked.metrics, networks, say), start=1
-        ):
+
+        def say(line: str) -> None:
+            progress(line, 0, 0)
+
+        scores = score_samples(Path(scratch), plan, tasks, checked.metrics, networks, say)
+        for done, score in enumerate(scores, start=1):
             progress(f"measure {score.sample_id}", done, len(tasks))
             sample, wrong = _compare(checked, score, limits)
             audited.append(sample)
@@ -234,17 +244,17 @@ def _compare(
                 )
             ]
         differences += found
-        for difference in found:
-            if not difference.agrees:
-                problems.append(
-                    AvatarBenchError(
-                        "E812",
-                        f"{difference.metric_id} of {score.sample_id} was measured again and is another one",
-                        where=checked.folder,
-                        expected=f"{row.status} {difference.measured}, within {difference.tolerance:.3g}",
-                        got=f"{told.status} {difference.submitted}",
-                    )
-                )
+        problems += [
+            AvatarBenchError(
+                "E812",
+                f"{difference.metric_id} of {score.sample_id} was measured again and is another one",
+                where=checked.folder,
+                expected=f"{row.status} {difference.measured}, within {difference.tolerance:.3g}",
+                got=f"{told.status} {difference.submitted}",
+            )
+            for difference in found
+            if not difference.agrees
+        ]
     return AuditedSample(sample_id=score.sample_id, differences=tuple(differences)), problems
 
 

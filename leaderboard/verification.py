@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmark.cache import make_folder
 from benchmark.plan import Progress
+from benchmark.results import write_model
 from leaderboard.audit import AuditOptions, audit_entry
 from leaderboard.consistency import check_entry, find_dataset
 from leaderboard.entries import digest_of, read_entry
 from leaderboard.limits import Limits
-from leaderboard.schema import Audit, Badge, Finding, Verification
+from leaderboard.schema import VERIFICATIONS, Audit, Badge, Finding, Verification
 from media.errors import AvatarBenchError
 
-__all__ = ["verify_entry"]
+__all__ = ["verify_entry", "write_verification"]
 
 _ENTRY_CODES = frozenset(f"E8{number:02}" for number in range(1, 13))
 """Errors that say something about the entry; others (a full disk, missing weights) are about this machine."""
@@ -62,11 +64,22 @@ def verify_entry(
         entry_id=entry.entry_id,
         digest=digest,
         badge=_badge(problems, unchecked, found_audit),
-        findings=tuple(_finding(problem) for problem in problems),
+        findings=tuple(_finding(problem, folder) for problem in problems),
         unchecked=tuple(unchecked),
         audit=found_audit,
         package_version=version("avatarbench"),
     )
+
+
+def write_verification(board: Path, verification: Verification) -> Path:
+    """Keep what was found beside a board's entries; an older finding about the entry is replaced.
+
+    Raises:
+        AvatarBenchError: E601, E602.
+    """
+    path = make_folder(board / VERIFICATIONS) / f"{verification.entry_id}.json"
+    write_model(path, verification)
+    return path
 
 
 def _badge(problems: Sequence[AvatarBenchError], unchecked: Sequence[str], audit: Audit | None) -> Badge:
@@ -75,7 +88,7 @@ def _badge(problems: Sequence[AvatarBenchError], unchecked: Sequence[str], audit
     return "audited" if audit is not None and audit.samples else "consistent"
 
 
-def _finding(error: AvatarBenchError) -> Finding:
-    return Finding(
-        code=error.code, what=error.what, where=error.where, expected=error.expected, got=error.got
-    )
+def _finding(error: AvatarBenchError, folder: Path) -> Finding:
+    """What is told of an error; where the entry stands on this machine is nobody's business."""
+    where = None if error.where is None else error.where.replace(str(folder), folder.name)
+    return Finding(code=error.code, what=error.what, where=where, expected=error.expected, got=error.got)
