@@ -11,7 +11,7 @@ from leaderboard.site.model import Column, Line, Table
 __all__ = ["Dot", "Figure", "Placed", "measured_dots", "place_figure"]
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 14.0, 14.0, 44.0
-_LETTER, _LINE = 6.4, 13.0
+_LETTER, _LINE = 7.2, 13.0
 """Width and height of a letter of a label, in the figure's units; the width errs on the wide side."""
 _RADIUS = (4.5, 13.0)
 _MOST_LABELS = 14
@@ -160,7 +160,7 @@ def _axis(values: Sequence[float]) -> tuple[float, float, list[float]]:
     low, high = min(values), max(values)
     pad = (high - low) * 0.16 or abs(high) * 0.1 or 1.0
     low, high = low - pad, high + pad
-    step = _nice_step((high - low) / 4)
+    step = _nice_step((high - low) / 6)
     ticks = [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
     return low, high, ticks
 

@@ -102,6 +102,9 @@ class Line:
     method_id: str
     entry_id: str
     title: str
+    """What the submitter calls it; else its id."""
+    about: str
+    """What it is, in one line."""
     version: str
     licence: str
     submitter: str

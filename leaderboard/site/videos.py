@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmark.hashing import sha256_file
 from leaderboard.entries import LoadedEntry
+from leaderboard.folders import MAX_VIDEO_BYTES
 from leaderboard.site.model import Clip
 from media.errors import AvatarBenchError
 
@@ -17,7 +18,6 @@ VIDEOS = "videos"
 """Folder of an entry, and of the site."""
 TRUTH_METHOD = "ground_truth"
 """The control whose videos are the true ones."""
-MAX_BYTES = 64 << 20
 _POSTER_WIDTH = 480
 
 
@@ -53,9 +53,9 @@ def _own_videos(loaded: LoadedEntry, problems: list[AvatarBenchError]) -> Iterat
             continue
         if any(part.is_symlink() for part in (path, path.parent)) or not path.is_file():
             problems.append(AvatarBenchError("E801", "a video is no regular file", where=path))
-        elif path.stat().st_size > MAX_BYTES:
+        elif path.stat().st_size > MAX_VIDEO_BYTES:
             problems.append(
-                AvatarBenchError("E802", "a video is too large", where=path, expected=f"at most {MAX_BYTES} bytes")
+                AvatarBenchError("E802", "a video is too large", where=path, expected=f"at most {MAX_VIDEO_BYTES} bytes")
             )
         elif sha256_file(path) != prediction.sha256:
             problems.append(
