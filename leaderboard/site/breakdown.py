@@ -43,7 +43,9 @@ def break_down(entry: Entry, columns: Sequence[Column], scores: Scores) -> tuple
                 Breakdown(
                     name.replace("_", " "),
                     tuple(
-                        Group(value, len(members), sum(len(people[person]) for person in members), cells[value])
+                        Group(
+                            value, len(members), sum(len(people[person]) for person in members), cells[value]
+                        )
                         for value, members in groups.items()
                     ),
                 )

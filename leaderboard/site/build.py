@@ -115,7 +115,13 @@ def _write_site(
     tables = tuple(table for table, _ in made)
     (site / MARKER).write_text("Built by: bench leaderboard build\n", encoding="utf-8")
     shutil.copytree(STATIC, site / "static")
-    pages = {"index.html": ("index.html.j2", 0, _table_content(tables[0]) if tables else {"table": None, "figures": None})}
+    pages = {
+        "index.html": (
+            "index.html.j2",
+            0,
+            _table_content(tables[0]) if tables else {"table": None, "figures": None},
+        )
+    }
     for table in tables[1:]:
         pages[f"tables/{table.slug}.html"] = ("index.html.j2", 1, _table_content(table))
     pages["paper.html"] = ("paper.html.j2", 0, _paper_content())
@@ -150,12 +156,19 @@ def _table_content(table: Table) -> dict[str, object]:
     return content
 
 
-def _dialogs(table: Table) -> list[dict[str, object]]:
-    """What a click on a line's provenance shows."""
-    return [
-        {"title": f"{line.title} {line.version}", "page": line.slug, "facts": [(f.name, f.value, f.mono) for f in line.provenance]}
-        for line in table.lines
-    ]  # fmt: skip
+def _dialogs(table: Table) -> dict[str, object]:
+    """What a click on a line's provenance shows: facts by name, one text where all lines share it."""
+    texts: dict[tuple[str, bool], list[str | None]] = {}
+    for place, line in enumerate(table.lines):
+        for fact in line.provenance:
+            texts.setdefault((fact.name, fact.mono), [None] * len(table.lines))[place] = fact.value
+    return {
+        "titles": [f"{line.title} {line.version}" for line in table.lines],
+        "facts": [
+            (name, mono, values[0] if len(set(values)) == 1 else values)
+            for (name, mono), values in texts.items()
+        ],
+    }
 
 
 def _paper_content() -> dict[str, object]:
@@ -222,7 +235,9 @@ def _method_pages(
             breakdowns[line.slug][line.entry_id] = break_down(
                 loaded.entry, table.columns, scores[line.entry_id]
             )
-        for loaded in sorted(members, key=lambda m: (m.entry.submission.date, m.entry.entry_id), reverse=True):
+        for loaded in sorted(
+            members, key=lambda m: (m.entry.submission.date, m.entry.entry_id), reverse=True
+        ):
             slug = slugs[loaded.method.id]
             history[slug][table.slug].append(line_of(loaded, table.columns, slug))
     return [

@@ -97,9 +97,7 @@ def make_entry(
     """
     protocol = load_protocol(protocol_id)
     metrics = [metric for metric in metrics_of(protocol) if isinstance(metric, Metric)]
-    clips = {
-        f"person{i:02d}-{j}": (i, j) for i in range(scores.shape[0]) for j in range(scores.shape[1])
-    }
+    clips = {f"person{i:02d}-{j}": (i, j) for i in range(scores.shape[0]) for j in range(scores.shape[1])}
     method = MethodInfo(
         id=name, version=version, title=f"Made-up method {name}", licence="CC0-1.0", privileged=privileged,
         fingerprint=sha256_text(name), preparation=None,
@@ -133,7 +131,9 @@ def make_entry(
             }  # fmt: skip
             value = None if failed else _value(metric, float(scores[i, j]))
             status, reason = ("failed", "crash") if failed else ("ok", None)
-            rows.append(SampleRow.model_validate(common | {"value": value, "status": status, "reason": reason}))
+            rows.append(
+                SampleRow.model_validate(common | {"value": value, "status": status, "reason": reason})
+            )
     folder = board / ENTRIES / entry_id_of(name, version, plan.run_id)
     folder.mkdir(parents=True)
     write_samples(folder / SAMPLES, rows)
@@ -196,7 +196,9 @@ def _load(page: Path, browser: str) -> list[str]:
         tab.goto(page.resolve().as_uri(), wait_until="load")
         tab.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")  # painted
         shown = time.perf_counter() - begin
-        timing = json.loads(tab.evaluate("() => JSON.stringify(performance.getEntriesByType('navigation')[0])"))
+        timing = json.loads(
+            tab.evaluate("() => JSON.stringify(performance.getEntriesByType('navigation')[0])")
+        )
         sort = tab.evaluate("""() => { const t = performance.now();
             document.querySelector('th[data-key="1"] button').click();
             document.body.offsetHeight; return performance.now() - t; }""")

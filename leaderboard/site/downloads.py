@@ -34,17 +34,26 @@ def table_json(table: Table) -> str:
 
 
 def table_csv(table: Table) -> str:
-    """The same numbers, one line a method; `rank` is empty where nothing is ranked."""
+    """The same numbers, one line a method; ranks are empty where nothing is ranked."""
     head = ["method", "version", "title", "submitter", "date", "badge", "standing", "coverage", "entry"]
     for column in table.columns:
-        head += [f"{column.id}{suffix}" for suffix in ("", "_low", "_high", "_rank")]
+        head += [f"{column.id}{suffix}" for suffix in ("", "_low", "_high", "_best_rank", "_worst_rank")]
     lines: list[list[str]] = [head]
     for line in table.lines:
-        texts = [line.method_id, line.version, line.title, line.submitter, line.date, line.badge, line.standing]
+        texts = [
+            line.method_id,
+            line.version,
+            line.title,
+            line.submitter,
+            line.date,
+            line.badge,
+            line.standing,
+        ]
         numbers = [_number(line.coverage), _plain_text(line.entry_id)]
         for cell in line.cells:
             low, high = cell.interval or (None, None)
-            numbers += [_number(number) for number in (cell.value, low, high, cell.rank)]
+            best, worst = cell.rank or (None, None)
+            numbers += [_number(number) for number in (cell.value, low, high, best, worst)]
         lines.append([*map(_plain_text, texts), *numbers])
     return _csv(lines)
 
@@ -63,7 +72,7 @@ def reported_csv(tables: tuple[ReportedTable, ...]) -> str:
 
 def _line(line: Line, table: Table) -> dict[str, Any]:
     metrics = {
-        column.id: {"value": cell.value, "interval": cell.interval, "rank": cell.rank, "shares_rank": cell.tied,
+        column.id: {"value": cell.value, "interval": cell.interval, "rank": cell.rank,
                     "without_value": cell.text if cell.value is None else None}
         for column, cell in zip(table.columns, line.cells, strict=True)
     }  # fmt: skip

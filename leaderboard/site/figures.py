@@ -11,7 +11,7 @@ from leaderboard.site.model import Column, Line, Table
 __all__ = ["Dot", "Figure", "Placed", "measured_dots", "place_figure"]
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 14.0, 14.0, 44.0
-_LETTER, _LINE = 7.2, 13.0
+_LETTER, _LINE = 6.8, 13.0
 """Width and height of a letter of a label, in the figure's units; the width errs on the wide side."""
 _RADIUS = (4.5, 13.0)
 _MOST_LABELS = 14
@@ -126,8 +126,8 @@ def place_figure(dots: Sequence[Dot], width: float, height: float) -> Figure:
         width,
         height,
         tuple(placed),
-        tuple((to_x(tick), _tick_text(tick)) for tick in x_ticks),
-        tuple((to_y(tick), _tick_text(tick)) for tick in y_ticks),
+        tuple((to_x(tick), text) for tick, text in x_ticks),
+        tuple((to_y(tick), text) for tick, text in y_ticks),
     )
 
 
@@ -142,7 +142,7 @@ def _has(line: Line, *places: int) -> bool:
 
 def _dot(line: Line, quality: int, sync: int, natural: int | None) -> Dot:
     x, y = line.cells[quality], line.cells[sync]
-    best = line.standing == "ranked" and 1 in (x.rank, y.rank)
+    best = x.leads or y.leads
     kind = "reference" if line.standing != "ranked" else "best" if best else "other"
     return Dot(
         name=line.title,
@@ -155,23 +155,20 @@ def _dot(line: Line, quality: int, sync: int, natural: int | None) -> Dot:
     )
 
 
-def _axis(values: Sequence[float]) -> tuple[float, float, list[float]]:
-    """Ends of an axis with air around the values, and round ticks within."""
+def _axis(values: Sequence[float]) -> tuple[float, float, list[tuple[float, str]]]:
+    """Ends of an axis with air around the values, and round ticks within, with as many decimals as they need."""
     low, high = min(values), max(values)
     pad = (high - low) * 0.16 or abs(high) * 0.1 or 1.0
     low, high = low - pad, high + pad
     step = _nice_step((high - low) / 6)
+    decimals = next(n for n in range(12) if math.isclose(round(step, n), step))
     ticks = [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
-    return low, high, ticks
+    return low, high, [(tick, f"{tick:.{decimals}f}".replace("-", "\N{MINUS SIGN}")) for tick in ticks]
 
 
 def _nice_step(rough: float) -> float:
     power = 10 ** math.floor(math.log10(rough))
     return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
-
-
-def _tick_text(tick: float) -> str:
-    return f"{tick:.6g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _radius(size: float | None, sizes: Sequence[float]) -> float:
@@ -206,6 +203,9 @@ def _places(x: float, y: float, r: float, length: float) -> Iterator[tuple[float
     yield x - gap, y + 4, "end", x - gap - length
     yield x, y - gap, "middle", x - length / 2
     yield x, y + gap + 9, "middle", x - length / 2
+    for down in (-r - 6, r + 14):
+        yield x + r / 2, y + down, "start", x + r / 2
+        yield x - r / 2, y + down, "end", x - r / 2 - length
 
 
 def _overlap(a: _Box, b: _Box) -> bool:

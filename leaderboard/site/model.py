@@ -50,7 +50,9 @@ class Column:
     @property
     def better(self) -> str:
         """The same in words."""
-        return {"higher": "higher is better", "lower": "lower is better", "none": "not ranked"}[self.direction]
+        return {"higher": "higher is better", "lower": "lower is better", "none": "not ranked"}[
+            self.direction
+        ]
 
     def text(self, value: float) -> str:
         """A value as it is shown."""
@@ -73,14 +75,25 @@ class Cell:
     """The value, or why there is none."""
     interval: tuple[float, float] | None = None
     interval_text: str = ""
-    rank: int | None = None
-    """None where nothing is ranked."""
-    tied: bool = False
-    """Shares its rank."""
+    rank: tuple[int, int] | None = None
+    """Best and worst place that the method shares; None where nothing is ranked."""
     note: str = ""
     """Such as fewer people than the others have."""
     bar: tuple[float, float, float] | None = None
     """Low end, high end and value of the whisker, 0 to 100 across the column; None without a value."""
+
+    @property
+    def rank_text(self) -> str:
+        """The places as they are shown."""
+        if self.rank is None:
+            return "–"
+        best, worst = self.rank
+        return str(best) if best == worst else f"{best}–{worst}"
+
+    @property
+    def leads(self) -> bool:
+        """Not told apart from the best value."""
+        return self.rank is not None and self.rank[0] == 1
 
 
 @dataclass(frozen=True, slots=True)

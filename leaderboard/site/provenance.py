@@ -20,14 +20,18 @@ def _facts(loaded: LoadedEntry) -> Iterator[Fact]:
     yield Fact("Entry", entry.entry_id, mono=True)
     yield Fact("Submitted", f"{entry.submission.date} by {entry.submission.submitter}")
     yield Fact("Verification", verification_text(loaded))
-    yield Fact("Trained on test clips", "yes" if entry.submission.test_data_seen else "no, says the submitter")
+    yield Fact(
+        "Trained on test clips", "yes" if entry.submission.test_data_seen else "no, says the submitter"
+    )
     yield Fact("Method", f"{method.id} {method.version}")
     yield Fact("Method's code and weights", method.fingerprint, mono=True)
     yield Fact("Run", entry.result.run_id, mono=True)
     yield Fact("Release", f"avatarbench {entry.result.package_version}{_checkout(loaded)}")
     yield Fact("Protocol", f"{entry.result.protocol_id}, {entry.result.protocol_sha256}", mono=True)
     yield Fact("Data set", f"{entry.result.dataset.id}, {entry.result.dataset.sha256}", mono=True)
-    yield Fact("Split", f"{entry.result.split}, {entry.result.n_samples} clips of {entry.result.n_identities} people")
+    yield Fact(
+        "Split", f"{entry.result.split}, {entry.result.n_samples} clips of {entry.result.n_identities} people"
+    )
     yield Fact("Seed", str(entry.result.seed))
     yield Fact("Machine", _machine(loaded))
     if entry.speed.real_time_factor is not None:
@@ -60,5 +64,9 @@ def _checkout(loaded: LoadedEntry) -> str:
 
 def _machine(loaded: LoadedEntry) -> str:
     hardware = loaded.entry.environment.hardware
-    parts = [loaded.entry.result.device, hardware.cpu or hardware.machine, *(gpu.name for gpu in hardware.gpus)]
+    parts = [
+        loaded.entry.result.device,
+        hardware.cpu or hardware.machine,
+        *(gpu.name for gpu in hardware.gpus),
+    ]
     return ", ".join(parts)

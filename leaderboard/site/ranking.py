@@ -1,7 +1,9 @@
-"""Who can be told apart on one column of a board, and the ranks that follow.
+"""Who can be told apart on one column of a table, and the ranks that follow.
 
-A method's rank is one more than the number of methods that are distinguishably better. Two methods are told apart
-when p, corrected by Holm for all pairs of the column, is not above `ALPHA`; what is not told apart shares a rank.
+Two methods are told apart when p, corrected by Holm for all pairs of the column, is not above `ALPHA`. Not being
+told apart is not transitive: A may tie with B and B with C while A is better than C. So a rank is a range of places:
+from the best to the worst place by value among the methods that one cannot be told apart from. Two methods that are
+not told apart then always share places, both of their own among them.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import numpy as np
 
 from benchmark.statistics import ALPHA, LEVEL, holm, identities_needed
 
-__all__ = ["MIN_PEOPLE", "paired_p", "ranks", "unpaired_p"]
+__all__ = ["MIN_PEOPLE", "paired_p", "rank_ranges", "unpaired_p"]
 
 MIN_PEOPLE = identities_needed(1)
 """With fewer persons in common two methods are never told apart, as in `bench compare`."""
@@ -48,7 +50,10 @@ def paired_p(means: np.ndarray) -> np.ndarray:
 
 
 def unpaired_p(
-    values: Sequence[float], half_widths: Sequence[float | None], n_identities: Sequence[int], n_features: Sequence[int]
+    values: Sequence[float],
+    half_widths: Sequence[float | None],
+    n_identities: Sequence[int],
+    n_features: Sequence[int],
 ) -> np.ndarray:
     """Two-sided p of each pair of methods from the intervals alone, for metrics of a whole set (FID, FVD).
 
@@ -77,8 +82,8 @@ def unpaired_p(
     return np.where(comparable, 2 * stdtr(degrees, -np.abs(ratio)), 1.0)
 
 
-def ranks(values: Sequence[float], p: np.ndarray, direction: str) -> list[int]:
-    """One more than the number of methods that are distinguishably better, for each method.
+def rank_ranges(values: Sequence[float], p: np.ndarray, direction: str) -> list[tuple[int, int]]:
+    """The best and the worst place that each method shares.
 
     Args:
         values: [M] the column.
@@ -90,10 +95,13 @@ def ranks(values: Sequence[float], p: np.ndarray, direction: str) -> list[int]:
     corrected = np.ones((n_methods, n_methods))
     corrected[above] = holm(p[above].tolist())
     corrected = np.minimum(corrected, corrected.T)
-    sign = 1 if direction == "higher" else -1
-    score = sign * np.asarray(values, np.float64)
-    better = (score[:, None] > score[None, :]) & (corrected <= ALPHA)  # row is better than column
-    return (1 + better.sum(axis=0)).tolist()
+    sign = -1 if direction == "higher" else 1
+    places = np.empty(n_methods, np.int64)
+    places[np.argsort(sign * np.asarray(values, np.float64), kind="stable")] = np.arange(1, n_methods + 1)
+    alike = corrected > ALPHA  # [M, M], True on the diagonal
+    best = np.where(alike, places, n_methods + 1).min(axis=1, initial=n_methods + 1)
+    worst = np.where(alike, places, 0).max(axis=1, initial=0)
+    return list(zip(best.tolist(), worst.tolist(), strict=True))
 
 
 def _ratio(difference: np.ndarray, error: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ _MOST_LINES = 10
 
 def markdown(tables: Sequence[Table]) -> str:
     """Each table's best methods, then those that are only shown."""
-    return "\n\n".join(_markdown(table) for table in tables)
+    return "\n\n".join(_markdown(table) for table in tables) or "No entries yet."
 
 
 def update_readme(path: Path, tables: Sequence[Table]) -> bool:
@@ -46,11 +46,17 @@ def update_readme(path: Path, tables: Sequence[Table]) -> bool:
 def _markdown(table: Table) -> str:
     columns = [(i, column) for i, column in enumerate(table.columns) if column.direction != "none"]
     units = {column.id: f" [{column.unit}]" if column.unit else "" for column in table.columns}
-    heads = ["rank", "method", *(f"{column.title}{units[column.id]} {column.arrow}" for _, column in columns), "badge"]
+    heads = [
+        "rank",
+        "method",
+        *(f"{column.title}{units[column.id]} {column.arrow}" for _, column in columns),
+        "badge",
+    ]
     first = table.columns[table.sort_column].title if table.sort_column >= 0 else ""
     lines = [
         f"**{_escape(table.protocol_id)}** on {_escape(table.dataset_id)}: {table.n_samples} clips of "
-        f"{table.n_identities} people. Rank by {_escape(first)}; = shares it. In brackets 95% intervals over people.",
+        f"{table.n_identities} people. Rank by {_escape(first)}: the places that it shares with what it cannot be told "
+        "apart from. In brackets 95% intervals over people.",
         "",
         "| " + " | ".join(map(_escape, heads)) + " |",
         "|" + "---|" * len(heads),
@@ -62,7 +68,7 @@ def _markdown(table: Table) -> str:
 
 def _line(line: Line, table: Table, columns: Sequence[int]) -> str:
     first = line.cells[table.sort_column] if table.sort_column >= 0 else None
-    rank = "-" if first is None or first.rank is None else f"{'=' if first.tied else ''}{first.rank}"
+    rank = "–" if first is None else first.rank_text
     why = {"ranked": "", "privileged": " (sees the truth)", "coverage": f" (coverage {line.coverage:.0%})"}
     name = f"{_escape(line.title)} {_escape(line.version)}{why.get(line.standing, f' ({line.standing})')}"
     cells = [_cell(line.cells[i]) for i in columns]
@@ -75,4 +81,8 @@ def _cell(cell: Cell) -> str:
 
 def _escape(text: str) -> str:
     """A text that Markdown takes for nothing but text."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|~$@:])", r"\\\1", text.replace("\n", " ")).replace("<", "&lt;").replace(">", "&gt;")
+    return (
+        re.sub(r"([\\`*_{}\[\]()#+!|~$@:])", r"\\\1", text.replace("\n", " "))
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+    )

@@ -35,7 +35,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters["percent"] = lambda share: f"{share:.0%}" if share in (0, 1) else f"{100 * share:.1f}%"
+    environment.filters["percent"] = lambda share: (
+        f"{share:.0%}" if share in (0, 1) else f"{100 * share:.1f}%"
+    )
     environment.filters["count"] = _count
     return environment
 

@@ -40,7 +40,10 @@ def read_scores(loaded: LoadedEntry) -> Scores:
         raise AvatarBenchError("E801", "the entry has no rows, or they are no regular file", where=path)
     if sha256_file(path) != loaded.entry.files.get(SAMPLES):
         raise AvatarBenchError(
-            "E804", "the rows are not those that were packed", where=path, expected="the SHA-256 in entry.json"
+            "E804",
+            "the rows are not those that were packed",
+            where=path,
+            expected="the SHA-256 in entry.json",
         )
     n_expected = len(loaded.entry.plan.sample_ids) * len(loaded.method.metrics)
     values: dict[str, dict[str, list[float]]] = {}

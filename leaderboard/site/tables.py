@@ -15,7 +15,7 @@ from benchmark.schema import MetricSummary
 from leaderboard.entries import LoadedEntry
 from leaderboard.site.model import Cell, Column, Line, Standing, Table
 from leaderboard.site.provenance import provenance
-from leaderboard.site.ranking import MIN_PEOPLE, paired_p, ranks, unpaired_p
+from leaderboard.site.ranking import MIN_PEOPLE, paired_p, rank_ranges, unpaired_p
 from leaderboard.site.scores import Scores
 from leaderboard.site.slugs import unique_slugs
 
@@ -94,7 +94,9 @@ def columns_of(summaries: Sequence[MetricSummary]) -> tuple[Column, ...]:
 def cell_of(column: Column, summary: MetricSummary) -> Cell:
     """What a metric's value looks like, without rank and whisker."""
     if summary.value is None:
-        return Cell(None, "inf" if summary.reason == "identical" else (summary.reason or "-").replace("_", " "))
+        return Cell(
+            None, "inf" if summary.reason == "identical" else (summary.reason or "-").replace("_", " ")
+        )
     missing = summary.n_samples - summary.n_scored
     note = f"{missing} of {summary.n_samples} clips without a value" if missing else ""
     interval = summary.interval
@@ -174,10 +176,9 @@ def _rank(
         p = _p_of_sets(column, summaries)
     else:
         p = _p_of_means(column, [scores[entries[place].entry.entry_id] for place in places])
-    found = ranks(values, p, column.direction)
-    for place, rank in zip(places, found, strict=True):
+    for place, rank in zip(places, rank_ranges(values, p, column.direction), strict=True):
         cells = list(lines[place].cells)
-        cells[index] = replace(cells[index], rank=rank, tied=found.count(rank) > 1)
+        cells[index] = replace(cells[index], rank=rank)
         lines[place] = replace(lines[place], cells=tuple(cells))
 
 
@@ -195,7 +196,10 @@ def _p_of_sets(column: Column, summaries: Sequence[MetricSummary]) -> np.ndarray
     halves = [s.interval and max(s.interval.high - s.value, s.value - s.interval.low) for s in summaries if s.value is not None]  # fmt: skip
     sizes = [summary.n_valid if of_n else 0 for summary in summaries]
     return unpaired_p(
-        [s.value for s in summaries if s.value is not None], halves, [s.n_identities for s in summaries], sizes
+        [s.value for s in summaries if s.value is not None],
+        halves,
+        [s.n_identities for s in summaries],
+        sizes,
     )
 
 

@@ -55,11 +55,15 @@ def _own_videos(loaded: LoadedEntry, problems: list[AvatarBenchError]) -> Iterat
             problems.append(AvatarBenchError("E801", "a video is no regular file", where=path))
         elif path.stat().st_size > MAX_VIDEO_BYTES:
             problems.append(
-                AvatarBenchError("E802", "a video is too large", where=path, expected=f"at most {MAX_VIDEO_BYTES} bytes")
+                AvatarBenchError(
+                    "E802", "a video is too large", where=path, expected=f"at most {MAX_VIDEO_BYTES} bytes"
+                )
             )
         elif sha256_file(path) != prediction.sha256:
             problems.append(
-                AvatarBenchError("E811", "a video is not the one that was scored, and is not shown", where=path)
+                AvatarBenchError(
+                    "E811", "a video is not the one that was scored, and is not shown", where=path
+                )
             )
         else:
             yield prediction.sample_id, prediction.sha256 or "", path

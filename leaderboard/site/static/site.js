@@ -35,12 +35,13 @@ function board(table) {
     rows: [...body.rows].filter((row) => !row.classList.contains("divide")),
   }));
   const rows = bodies.flatMap(({ rows }) => rows);
-  const names = new Map(rows.map((row) => [row, row.cells[1].innerText.toLowerCase()]));
+  const names = new Map(rows.map((row) => [row, row.cells[1].textContent.toLowerCase()]));
   const state = { key: table.dataset.sort, descending: table.dataset.dir === "descending" };
   const initial = { ...state };
   const inputs = { filter: find("[data-filter]"), badge: find("[data-badge]"), shown: find("[data-shown]"), intervals: find("[data-intervals]"), all: find("[data-all]"), select: find("[data-sort-select]") };
   const columns = [...document.querySelectorAll("[data-column]")];
   const status = find("[data-status]");
+  let limit = 100;
   const sheet = document.head.appendChild(document.createElement("style")).sheet;
 
   const cellOf = (row) => row.cells[Number(state.key) + 2];
@@ -71,27 +72,32 @@ function board(table) {
     else Object.assign(state, { key, descending: key !== "name" && head.dataset.better !== "lower" });
     sort();
     remember();
-    say(`Sorted by ${head.innerText.trim()}, ${state.descending ? "descending" : "ascending"}. `);
+    say(`Sorted by ${head.textContent.trim()}, ${state.descending ? "descending" : "ascending"}. `);
   }
 
   function filter() {
     const words = inputs.filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     const level = Number(inputs.badge.value);
-    let visible = 0;
+    let [fitting, visible] = [0, 0];
     for (const { body, rows } of bodies) {
       let any = false;
       for (const row of rows) {
         const fits = words.every((word) => names.get(row).includes(word)) && row.dataset.level >= level &&
           (inputs.shown.checked || !body.classList.contains("shown"));
-        row.hidden = !fits;
-        any ||= fits;
-        visible += fits;
+        fitting += fits;
+        const here = fits && (visible < limit || body.classList.contains("shown"));
+        row.hidden = !here;
+        any ||= here;
+        visible += here;
       }
       body.hidden = !any;
     }
-    find("[data-none]").hidden = visible > 0;
-    table.parentElement.hidden = visible === 0;
-    return visible;
+    find("[data-none]").hidden = fitting > 0;
+    find("[data-rest]").hidden = visible === fitting;
+    find("[data-rest] button").textContent = `Show all ${fitting.toLocaleString("en")} methods`;
+    table.parentElement.hidden = fitting === 0;
+    table.classList.add("ready");
+    return fitting;
   }
 
   // One rule a column: cheaper than touching each cell of a long table.
@@ -104,7 +110,7 @@ function board(table) {
     sheet.insertRule(`@media (max-width: 44rem) { .js .lead-table:not(.all) .n.c${Number(now)} { display: table-cell !important } }`);
   }
 
-  const say = (text = "") => { status.textContent = `${text}${filter()} of ${rows.length} methods shown.`; };
+  const say = (text = "") => { status.textContent = `${text}${filter()} of ${rows.length} methods fit.`; };
 
   function remember() {
     const told = new URLSearchParams();
@@ -144,6 +150,7 @@ function board(table) {
     remember();
     inputs.filter.focus();
   });
+  find("[data-rest] button").addEventListener("click", () => { limit = Infinity; say(); });
   recall();
   if (state.key !== initial.key || state.descending !== initial.descending) sort();
   else columnsShown();
@@ -160,12 +167,14 @@ let provenance;
 function showProvenance(index, href) {
   provenance ??= JSON.parse(document.getElementById("provenance-data").textContent);
   const dialog = document.getElementById("provenance-dialog");
-  const { title, facts } = provenance[index];
-  dialog.querySelector("h3").textContent = title;
+  const { titles, facts } = provenance;
+  dialog.querySelector("h3").textContent = titles[index];
   dialog.querySelector("a.button").href = href;
   const list = dialog.querySelector("dl");
   list.replaceChildren();
-  for (const [name, value, mono] of facts) {
+  for (const [name, mono, values] of facts) {
+    const value = Array.isArray(values) ? values[index] : values; // one text where all lines share it
+    if (value === null) continue;
     list.append(Object.assign(document.createElement("dt"), { textContent: name }));
     list.append(Object.assign(document.createElement("dd"), { textContent: value, className: mono ? "mono" : "" }));
   }
@@ -173,21 +182,33 @@ function showProvenance(index, href) {
   dialog.scrollTop = 0;
 }
 
+// One button and one slider for the truth and the prediction side by side: the first leads, the other follows.
 function pair(figure) {
   const videos = [...figure.querySelectorAll("video")];
-  const button = figure.querySelector("[data-play]");
-  if (!button) return;
+  const [button, time] = [figure.querySelector("[data-play]"), figure.querySelector("[data-time]")];
+  const [first] = videos;
+  for (const video of videos) {
+    video.controls = false;
+    video.muted = video !== first; // both say the same words
+    video.addEventListener("click", () => button.click());
+  }
   button.addEventListener("click", () => {
-    const playing = videos.some((video) => !video.paused);
+    const playing = !first.paused;
     for (const video of videos) {
-      if (playing) { video.pause(); continue; }
-      video.currentTime = 0;
-      video.muted = video !== videos[0]; // both say the same words
-      video.play();
+      if (playing) video.pause();
+      else {
+        video.currentTime = first.ended ? 0 : first.currentTime;
+        video.play().catch(() => { button.textContent = "Cannot play"; });
+      }
     }
   });
-  const say = () => { button.textContent = videos.some((video) => !video.paused) ? "Pause" : "Play both"; };
-  for (const video of videos) for (const what of ["play", "pause", "ended"]) video.addEventListener(what, say);
+  time.addEventListener("input", () => {
+    for (const video of videos) video.currentTime = time.value * (video.duration || 0);
+  });
+  first.addEventListener("timeupdate", () => { time.value = first.currentTime / (first.duration || 1); });
+  for (const what of ["play", "pause", "ended"]) {
+    first.addEventListener(what, () => { button.textContent = first.paused ? "Play" : "Pause"; });
+  }
 }
 
 document.addEventListener("DOMContentLoaded", () => {
