@@ -167,13 +167,11 @@ def _check_coverage(
     missing, surplus = sorted(expected - found.keys()), sorted(found.keys() - expected)
     twice = sorted(key for key, count in found.items() if count > 1)
     told = sorted(prediction.sample_id for prediction in entry.predictions)
-    if missing or surplus or twice or told != sorted(entry.plan.sample_ids):
-        wrong = (
-            [f"no row of {missing[0][1]} of the clip {missing[0][0]}"] * bool(missing)
-            + [f"a row of {surplus[0][1]} of the clip {surplus[0][0]}"] * bool(surplus)
-            + [f"two rows of {twice[0][1]} of the clip {twice[0][0]}"] * bool(twice)
-            + [f"hashes of {len(told)} predictions"] * (told != sorted(entry.plan.sample_ids))
-        )
+    wrong = [f"no row of {metric_id} of {sample_id}" for sample_id, metric_id in missing[:1]]
+    wrong += [f"a row of {metric_id} of {sample_id}" for sample_id, metric_id in surplus[:1]]
+    wrong += [f"two rows of {metric_id} of {sample_id}" for sample_id, metric_id in twice[:1]]
+    wrong += [f"hashes of {len(told)} predictions"] * (told != sorted(entry.plan.sample_ids))
+    if wrong:
         raise AvatarBenchError(
             "E805",
             "the rows do not cover the run: each clip and metric once",
