@@ -24,7 +24,7 @@ def build(
         bool, typer.Option("--strict", help="End with an error when an entry, row or video was left out.")
     ] = False,
 ) -> None:
-    """Build the static site: tables, method pages, history, figures, JSON and CSV. Open index.html, no server needed."""
+    """Build the static site: tables, method pages, history, figures, JSON and CSV. It needs no server."""
     from leaderboard.site.build import build_site
     from leaderboard.site.readme import update_readme
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import fsum
 
 from benchmark.statistics import mean_interval
@@ -74,7 +75,7 @@ def _thirds(value_of: Mapping[str, float]) -> dict[str, list[str]]:
     ordered = sorted(value_of, key=lambda person: (value_of[person], person))
     groups: dict[str, list[str]] = {}
     cuts = [round(len(ordered) * i / 3) for i in range(4)]
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in pairwise(cuts):
         members = ordered[begin:end]
         if members:
             low, high = value_of[members[0]], value_of[members[-1]]

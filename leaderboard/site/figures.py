@@ -1,4 +1,4 @@
-"""Figures as geometry: where the dots, whiskers, labels and grid lines of a scatter plot stand; a template draws them."""
+"""Figures as geometry: where dots, whiskers, labels and grid lines of a scatter plot stand; a template draws them."""
 
 from __future__ import annotations
 

@@ -192,14 +192,16 @@ def _p_of_means(column: Column, scores: Sequence[Scores]) -> np.ndarray:
 
 def _p_of_sets(column: Column, summaries: Sequence[MetricSummary]) -> np.ndarray:
     metric = METRICS.get(column.id)
-    of_n = not isinstance(metric, SetMetric) or metric.depends_on_n
-    halves = [s.interval and max(s.interval.high - s.value, s.value - s.interval.low) for s in summaries if s.value is not None]  # fmt: skip
-    sizes = [summary.n_valid if of_n else 0 for summary in summaries]
+    depends_on_n = not isinstance(metric, SetMetric) or metric.depends_on_n
+    values = [summary.value for summary in summaries if summary.value is not None]
+    intervals = [summary.interval for summary in summaries if summary.value is not None]
+    halves = [
+        None if interval is None else max(interval.high - value, value - interval.low)
+        for value, interval in zip(values, intervals, strict=True)
+    ]
+    people = [0 if interval is None else interval.n_identities for interval in intervals]
     return unpaired_p(
-        [s.value for s in summaries if s.value is not None],
-        halves,
-        [s.n_identities for s in summaries],
-        sizes,
+        values, halves, people, [summary.n_valid if depends_on_n else 0 for summary in summaries]
     )
 
 

@@ -6,7 +6,7 @@ from leaderboard.site.ranking import MIN_PEOPLE, paired_p, rank_ranges, unpaired
 
 
 def test_paired_p_is_scipys_paired_t_test_over_the_people_that_both_have():
-    means = np.random.default_rng(0).normal(size=(12, 4)) + [0, 0.5, 1, 1]
+    means = np.random.default_rng(0).normal(size=(12, 4)) + np.array([0, 0.5, 1, 1])
     means[3, 1] = means[7, 2] = np.nan
     p = paired_p(means)
     for i in range(4):
@@ -16,7 +16,7 @@ def test_paired_p_is_scipys_paired_t_test_over_the_people_that_both_have():
 
 
 def test_fewer_than_six_common_people_are_never_told_apart():
-    means = np.zeros((MIN_PEOPLE, 2)) + [0.0, 5.0]
+    means = np.zeros((MIN_PEOPLE, 2)) + np.array([0.0, 5.0])
     assert paired_p(means)[0, 1] == 0  # every person says the same
     means[0, 0] = np.nan
     assert paired_p(means)[0, 1] == 1
@@ -85,7 +85,7 @@ def test_among_equal_methods_hardly_any_column_tells_two_apart():
 
 def test_methods_far_apart_get_places_of_their_own():
     rng = np.random.default_rng(2)
-    means = 0.1 * rng.normal(size=(12, 4)) + rng.normal(size=(12, 1)) + [4, 3, 2, 1]
+    means = 0.1 * rng.normal(size=(12, 4)) + rng.normal(size=(12, 1)) + np.arange(4, 0, -1)
     assert rank_ranges(means.mean(axis=0).tolist(), paired_p(means), "higher") == [
         (i, i) for i in (1, 2, 3, 4)
     ]
