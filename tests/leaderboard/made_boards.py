@@ -10,7 +10,7 @@ import numpy as np
 from benchmark.hashing import sha256_file
 from benchmark.results import write_json
 from leaderboard.schema import ENTRY, Submission
-from leaderboard.site.cost import make_entry
+from leaderboard.site.made_entries import make_entry
 from media.video import write_video
 
 PEOPLE, CLIPS = 12, 2
@@ -28,19 +28,14 @@ def submission(name: str, **other: object) -> Submission:
 
 
 def make_small_board(folder: Path) -> Path:
-    make_entry(folder, "strong", scores(1.5, 1), submission=submission("Strong", submitter="Lab One"))
-    make_entry(folder, "twin", scores(1.5, 2), submission=submission("Twin"))
-    make_entry(folder, "weak", scores(-1.5, 3), submission=submission("Weak", submitter="=Lab Two"))
-    make_entry(
-        folder,
-        "weak",
-        scores(-2.5, 4),
-        version="0.9",
-        submission=submission("Weak", submitter="=Lab Two", date="2025-12-24"),
-    )
-    make_entry(folder, "ground_truth", scores(3.0, 5), privileged=True, submission=submission("Truth"))
-    make_entry(folder, "patchy", scores(2.5, 6), missing=4, submission=submission("Patchy"))
-    make_entry(folder, "knows", scores(2.5, 7), submission=submission("Knows", test_data_seen=True))
+    make_entry(folder, "strong", scores(1.5, 1), submission("Strong", submitter="Lab One"))
+    make_entry(folder, "twin", scores(1.5, 2), submission("Twin"))
+    make_entry(folder, "weak", scores(-1.5, 3), submission("Weak", submitter="=Lab Two"))
+    older = submission("Weak", submitter="=Lab Two", date="2025-12-24")
+    make_entry(folder, "weak", scores(-2.5, 4), older, version="0.9")
+    make_entry(folder, "ground_truth", scores(3.0, 5), submission("Truth"), privileged=True)
+    make_entry(folder, "patchy", scores(2.5, 6), submission("Patchy"), missing=4)
+    make_entry(folder, "knows", scores(2.5, 7), submission("Knows", test_data_seen=True))
     return folder
 
 

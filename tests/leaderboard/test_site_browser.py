@@ -10,7 +10,7 @@ import pytest
 
 from leaderboard.schema import ENTRIES
 from leaderboard.site.build import build_site
-from leaderboard.site.cost import make_board
+from leaderboard.site.made_entries import make_board
 from tests.leaderboard.browsers import chromium
 from tests.leaderboard.made_boards import add_video, make_small_board
 

@@ -15,7 +15,8 @@ from leaderboard.reported import load_reported
 from leaderboard.schema import ENTRIES, ENTRY, SAMPLES
 from leaderboard.site.breakdown import break_down
 from leaderboard.site.build import build_site
-from leaderboard.site.cost import make_entry
+from leaderboard.site.figures import measured_dots
+from leaderboard.site.made_entries import make_entry
 from leaderboard.site.scores import read_scores
 from leaderboard.site.tables import columns_of
 from media.errors import AvatarBenchError
@@ -253,18 +254,29 @@ def test_only_videos_that_were_scored_are_shown_beside_the_truth(tmp_path):
 
 def test_entries_of_different_data_or_protocols_have_tables_of_their_own(tmp_path):
     for name in ("a", "b"):
-        make_entry(tmp_path, name, scores(1.0), submission=submission(name))
-    make_entry(tmp_path, "a", scores(1.0), protocol_id="paper-v1", submission=submission("a"))
-    make_entry(tmp_path, "c", scores(1.0)[:8], submission=submission("c"))
+        make_entry(tmp_path, name, scores(1.0), submission(name))
+    make_entry(tmp_path, "a", scores(1.0), submission("a"), protocol_id="paper-v1")
+    make_entry(tmp_path, "c", scores(1.0)[:8], submission("c"))
     built = build(tmp_path, tmp_path / "site")
     assert [len(table.lines) for table in built.tables] == [2, 1, 1]
     assert len({table.slug for table in built.tables}) == 3
     assert (tmp_path / "site/methods/a.html").read_text().count("<article") == 2
 
 
+def test_sync_is_drawn_against_quality_where_both_were_measured(tmp_path):
+    for name, merit in (("low", -1.0), ("high", 1.0)):
+        make_entry(tmp_path, name, scores(merit), submission(name), protocol_id="paper-v1")
+    built = build(tmp_path, tmp_path / "site")
+    _, y, _, dots = measured_dots(built.tables[0])
+    assert [dot.name for dot in dots] == ["high", "low"]
+    assert dots[0].y > dots[1].y
+    assert (y.id, dots[0].y_bounds) == ("sync_c", built.tables[0].ranked[0].cells[2].interval)
+    assert (tmp_path / "site/index.html").read_text().count('class="plot') == 2
+
+
 def test_nobody_is_ranked_above_another_when_people_are_few(tmp_path):
     for name, merit in (("good", 2.0), ("bad", -2.0)):
-        make_entry(tmp_path, name, np.full((5, 2), merit), submission=submission(name))
+        make_entry(tmp_path, name, np.full((5, 2), merit), submission(name))
     built = build(tmp_path, tmp_path / "site")
     assert {cell.rank for line in built.tables[0].ranked for cell in line.cells} == {(1, 2), None}
     assert "Nobody leads here" in (tmp_path / "site/index.html").read_text()

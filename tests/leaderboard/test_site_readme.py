@@ -1,7 +1,7 @@
 import pytest
 
 from leaderboard.entries import load_entries
-from leaderboard.site.cost import make_entry
+from leaderboard.site.made_entries import make_entry
 from leaderboard.site.readme import BEGIN, END, markdown, update_readme
 from leaderboard.site.scores import read_scores
 from leaderboard.site.tables import make_tables
@@ -43,7 +43,7 @@ def test_ranked_methods_come_first_and_others_say_why_they_are_not(tables):
 
 def test_a_name_is_text_and_no_markdown(tmp_path):
     name = "[free](https://example.com) | **bold** ![x](y) & more"
-    make_entry(tmp_path, "loud", scores(1.0), submission=submission(name))
+    make_entry(tmp_path, "loud", scores(1.0), submission(name))
     (row,) = [line for line in markdown(tables_of(tmp_path)).splitlines() if "free" in line]
     assert r"\[free\]\(https\://example.com\) \| \*\*bold\*\* \!\[x\]\(y\)" in row
 
