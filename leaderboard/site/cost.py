@@ -18,6 +18,14 @@ from leaderboard.site.made_entries import make_board
 
 __all__ = ["main"]
 
+_LOADS = 5
+_SORT = """() => {
+    const begin = performance.now();
+    document.querySelector('th[data-key="1"] button').click();
+    document.body.offsetHeight;  // makes the browser lay it out now
+    return performance.now() - begin;
+}"""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make a board, build its site, and load its first page."""
@@ -38,29 +46,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         console.print(f"build: {built.n_entries} entries, {built.n_pages} pages in {took}")
         console.print(f"site: {size / 1e6:.1f} MB, first page {page / 1e6:.2f} MB")
         if chosen.browser:
-            for line in _load(folder / "site/index.html", chosen.browser):
-                console.print(line)
+            console.print(_load(folder / "site/index.html", chosen.browser))
 
 
-def _load(page: Path, browser: str) -> list[str]:
-    """What a browser says about loading and sorting a page."""
+def _load(page: Path, browser: str) -> str:
+    """Loading and sorting a page in a browser, each the best of `_LOADS` new tabs."""
     from playwright.sync_api import sync_playwright
 
+    shown, sorted_ = [], []
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        tab = chromium.new_page()
-        begin = time.perf_counter()
-        tab.goto(page.resolve().as_uri(), wait_until="load")
-        tab.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")  # painted
-        shown = time.perf_counter() - begin
-        sort = tab.evaluate("""() => { const t = performance.now();
-            document.querySelector('th[data-key="1"] button').click();
-            document.body.offsetHeight; return performance.now() - t; }""")
+        for _ in range(_LOADS):
+            tab = chromium.new_context().new_page()
+            begin = time.perf_counter()
+            tab.goto(page.resolve().as_uri(), wait_until="load")
+            tab.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")  # painted
+            shown.append(time.perf_counter() - begin)
+            sorted_.append(tab.evaluate(_SORT) / 1000)
+            tab.context.close()
         chromium.close()
-    return [
-        f"load: {shown:.2f} s until shown",
-        f"sort: {sort / 1000:.2f} s",
-    ]
+    return f"first page: shown after {min(shown):.2f} s, sorted in {min(sorted_):.2f} s (best of {_LOADS})"
 
 
 if __name__ == "__main__":
