@@ -16,7 +16,7 @@ __all__ = ["break_down"]
 
 _MOST_NUMBERS = 4
 """A number with more different values is cut into thirds of the people."""
-Fact = str | int | float | bool
+Value = str | int | float | bool
 
 
 def break_down(entry: Entry, columns: Sequence[Column], scores: Scores) -> tuple[Breakdown, ...]:
@@ -54,13 +54,13 @@ def break_down(entry: Entry, columns: Sequence[Column], scores: Scores) -> tuple
     return tuple(found)
 
 
-def _value(entry: Entry, clips: Sequence[str], name: str) -> Fact | None:
+def _value(entry: Entry, clips: Sequence[str], name: str) -> Value | None:
     """The person's value; None where the clips do not agree on one."""
     values = {entry.attributes.get(clip, {}).get(name) for clip in clips}
     return values.pop() if len(values) == 1 else None
 
 
-def _groups(value_of: Mapping[str, Fact]) -> dict[str, list[str]]:
+def _groups(value_of: Mapping[str, Value]) -> dict[str, list[str]]:
     """People by the text of their value, in the order of the values."""
     numbers = [v for v in value_of.values() if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) == len(value_of) and len(set(numbers)) > _MOST_NUMBERS:
@@ -98,9 +98,9 @@ def _cell(members: Sequence[str], column: Column, scores: Scores) -> Cell:
     return column.cell(value, bounds, note)
 
 
-def _key(value: Fact) -> tuple[int, float, str]:
+def _key(value: Value) -> tuple[int, float, str]:
     return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, value)
 
 
-def _text(value: Fact) -> str:
+def _text(value: Value) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -17,12 +17,12 @@ from leaderboard.site.breakdown import break_down
 from leaderboard.site.capabilities import read_capabilities
 from leaderboard.site.downloads import reported_csv, table_csv, table_json
 from leaderboard.site.figures import Dot, Figure, measured_dots, place_figure
-from leaderboard.site.model import Clip, Line, MethodPage, Table
+from leaderboard.site.model import Breakdown, Clip, Line, MethodPage, Table
 from leaderboard.site.ranking import MIN_PEOPLE
 from leaderboard.site.render import STATIC, render
 from leaderboard.site.scores import Scores, read_scores
 from leaderboard.site.slugs import unique_slugs
-from leaderboard.site.tables import line_of, make_tables
+from leaderboard.site.tables import line_of, make_tables, require_known_metrics
 from leaderboard.site.videos import TRUTH_METHOD, copy_videos
 from media.errors import AvatarBenchError
 
@@ -64,6 +64,7 @@ def build_site(board: Path, out: Path, report: Callable[[str], None]) -> Built:
     entries = []
     for entry in loaded.entries:
         try:
+            require_known_metrics(entry)
             scores[entry.entry.entry_id] = read_scores(entry)
             entries.append(entry)
         except AvatarBenchError as error:
@@ -221,7 +222,7 @@ def _method_pages(
     lines: dict[str, list[tuple[Table, Line]]] = defaultdict(list)
     history: dict[str, dict[str, list[Line]]] = defaultdict(lambda: defaultdict(list))
     clips: dict[str, dict[str, tuple[Clip, ...]]] = defaultdict(dict)
-    breakdowns: dict[str, dict[str, tuple]] = defaultdict(dict)
+    breakdowns: dict[str, dict[str, tuple[Breakdown, ...]]] = defaultdict(dict)
     for table, members in made:
         by_id = {loaded.entry.entry_id: loaded for loaded in members}
         truths: dict[str, Clip] = {}

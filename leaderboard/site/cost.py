@@ -60,7 +60,9 @@ def _load(page: Path, browser: str) -> str:
             tab = chromium.new_context().new_page()
             begin = time.perf_counter()
             tab.goto(page.resolve().as_uri(), wait_until="load")
-            tab.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")  # painted
+            tab.evaluate(
+                "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
+            )  # painted
             shown.append(time.perf_counter() - begin)
             sorted_.append(tab.evaluate(_SORT) / 1000)
             tab.context.close()

@@ -13,10 +13,11 @@ from benchmark.aggregate import aggregate
 from benchmark.environment import Environment, describe_environment
 from benchmark.hashing import sha256_file, sha256_text
 from benchmark.metrics.catalogue import metrics_of
-from benchmark.metrics.definition import Metric
-from benchmark.protocol import load_protocol
+from benchmark.metrics.definition import Metric, SetMetric
+from benchmark.protocol import Protocol, load_protocol
 from benchmark.results import write_model, write_samples
-from benchmark.schema import DatasetInfo, MethodInfo, RunPlan, SampleRow
+from benchmark.schema import DatasetInfo, Interval, MethodInfo, MetricSummary, RunPlan, SampleRow
+from benchmark.statistics import LEVEL
 from leaderboard.entries import digest_of
 from leaderboard.schema import (
     ENTRIES,
@@ -74,7 +75,7 @@ def make_entry(
     privileged: bool = False,
     missing: int = 0,
 ) -> Path:
-    """Write one made-up entry, with the metrics of the protocol that a sample has.
+    """Write one made-up entry. Metrics of a whole set have values, but no features that they follow from.
 
     Args:
         board: Folder of the board.
@@ -90,7 +91,8 @@ def make_entry(
         The entry's folder.
     """
     protocol = load_protocol(protocol_id)
-    metrics = [metric for metric in metrics_of(protocol) if isinstance(metric, Metric)]
+    all_metrics = metrics_of(protocol)
+    metrics = [metric for metric in all_metrics if isinstance(metric, Metric)]
     clips = {f"person{i:02d}-{j}": (i, j) for i in range(scores.shape[0]) for j in range(scores.shape[1])}
     method = MethodInfo(
         id=name,
@@ -101,29 +103,21 @@ def make_entry(
         fingerprint=sha256_text(name),
         preparation=None,
     )
-    plan = RunPlan(
-        run_id=sha256_text(f"{name} {version} {protocol_id}")[:16],
-        package_version="0.1.0",
-        protocol_id=protocol.id,
-        protocol_sha256=protocol.sha256,
-        dataset=DatasetInfo(id="made", sha256=sha256_text("made"), n_clips=len(clips)),
-        split=protocol.split,
-        sample_ids=tuple(clips),
-        methods=(method,),
-        seed=0,
-        device="cpu",
-        notes=(),
-    )
+    plan = _plan(protocol, method, clips)
     rows = _rows(plan, metrics, clips, scores, missing)
     folder = board / ENTRIES / entry_id_of(name, version, plan.run_id)
     folder.mkdir(parents=True)
     write_samples(folder / SAMPLES, rows)
     samples_sha256 = sha256_file(folder / SAMPLES)
+    result = aggregate(plan, protocol, metrics, rows, samples_sha256)
+    of_samples = {summary.metric_id: summary for summary in result.methods[0].metrics}
+    summaries = [of_samples.get(m.id) or _set_summary(m, scores) for m in all_metrics]
+    complete = result.methods[0].model_copy(update={"metrics": tuple(summaries)})
     entry = Entry(
         entry_id=folder.name,
         submission=submission,
         plan=plan,
-        result=aggregate(plan, protocol, metrics, rows, samples_sha256),
+        result=result.model_copy(update={"methods": (complete,)}),
         predictions=tuple(
             PredictionHash(sample_id=row.sample_id, identity_id=row.identity_id, sha256=row.prediction_sha256)
             for row in rows
@@ -139,6 +133,22 @@ def make_entry(
     )
     write_model(folder / ENTRY, entry)
     return folder
+
+
+def _plan(protocol: Protocol, method: MethodInfo, clips: Clips) -> RunPlan:
+    return RunPlan(
+        run_id=sha256_text(f"{method.id} {method.version} {protocol.id}")[:16],
+        package_version="0.1.0",
+        protocol_id=protocol.id,
+        protocol_sha256=protocol.sha256,
+        dataset=DatasetInfo(id="made", sha256=sha256_text("made"), n_clips=len(clips)),
+        split=protocol.split,
+        sample_ids=tuple(clips),
+        methods=(method,),
+        seed=0,
+        device="cpu",
+        notes=(),
+    )
 
 
 def _rows(
@@ -180,7 +190,36 @@ def _row(plan: RunPlan, metric: Metric, clip: str, person: int, value: float | N
     )
 
 
-def _value(metric: Metric, score: float) -> float:
+def _set_summary(metric: Metric | SetMetric, scores: np.ndarray) -> MetricSummary:
+    n_people, n_samples = scores.shape[0], scores.size
+    value = _value(metric, float(scores.mean()))
+    half = abs(_value(metric, float(scores.mean() + scores.std() / np.sqrt(n_people))) - value)
+    return MetricSummary(
+        metric_id=metric.id,
+        metric_version=metric.version,
+        kind="set",
+        unit=metric.unit,
+        direction=metric.direction,
+        value=value,
+        reason=None,
+        interval=Interval(
+            low=value - half,
+            high=value + half,
+            level=LEVEL,
+            method="jackknife_over_identities",
+            n_identities=n_people,
+        ),
+        mean_over_clips=None,
+        n_samples=n_samples,
+        n_scored=n_samples,
+        coverage=1.0,
+        n_identities=n_people,
+        n_valid=n_samples,
+        n_total=n_samples,
+    )
+
+
+def _value(metric: Metric | SetMetric, score: float) -> float:
     """A possible value of a metric, better for a higher score."""
     sign = -1.0 if metric.direction == "lower" else 1.0
     share = 1 / (1 + np.exp(-sign * score))

@@ -18,7 +18,7 @@ def unique_slugs(names: Mapping[str, str]) -> dict[str, str]:
 
     Args:
         names: What to call each key; a name that two keys share, or that had to be changed, gets the first digits of
-            the hash of the key, so that no other key's coming or going moves it.
+            the hash of its key.
     """
     plain = {key: _plain(name) for key, name in names.items()}
     count = Counter(plain.values())

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
-from benchmark.metrics.catalogue import METRICS
+from benchmark.metrics.catalogue import METRICS, metrics_of
 from benchmark.metrics.definition import SetMetric
-from benchmark.protocol import list_protocols
+from benchmark.protocol import Protocol, list_protocols
 from benchmark.schema import MetricSummary
 from leaderboard.entries import LoadedEntry
 from leaderboard.site.model import Cell, Column, Line, Standing, Table
@@ -18,8 +19,9 @@ from leaderboard.site.provenance import provenance
 from leaderboard.site.ranking import MIN_PEOPLE, paired_p, rank_ranges, unpaired_p
 from leaderboard.site.scores import Scores
 from leaderboard.site.slugs import unique_slugs
+from media.errors import AvatarBenchError
 
-__all__ = ["cell_of", "columns_of", "line_of", "make_tables", "newest", "standing_of"]
+__all__ = ["columns_of", "line_of", "make_tables", "require_known_metrics"]
 
 _DECIMALS = {"dB": 2, "px": 1, "px^2": 0}
 _UNITS = {"1": "", "px^2": "px²"}
@@ -39,9 +41,9 @@ def make_tables(
     Returns:
         Each table with all its entries, superseded ones too.
     """
-    groups: dict[tuple[str, str, str, int], list[LoadedEntry]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[LoadedEntry]] = defaultdict(list)
     for loaded in entries:
-        groups[loaded.entry.group].append(loaded)
+        groups[*loaded.entry.group, _signature(loaded)].append(loaded)
     names = {group: _name(members[0]) for group, members in groups.items()}
     slugs = unique_slugs({repr(group): names[group] for group in groups})
     tables = [
@@ -51,7 +53,27 @@ def make_tables(
     return sorted(tables, key=lambda made: (-len(made[0].ranked), -len(made[0].shown), made[0].slug))
 
 
-def newest(entries: Sequence[LoadedEntry]) -> list[LoadedEntry]:
+def require_known_metrics(loaded: LoadedEntry) -> None:
+    """Refuse an entry of a protocol of this release that has other metrics than the protocol.
+
+    Raises:
+        AvatarBenchError: E807.
+    """
+    protocol = _protocol_of(loaded)
+    if protocol is None:
+        return
+    expected = tuple((m.id, m.version, m.kind, m.unit, m.direction) for m in metrics_of(protocol))
+    if _signature(loaded) != expected:
+        raise AvatarBenchError(
+            "E807",
+            "the entry has other metrics than its protocol",
+            where=loaded.folder,
+            expected=", ".join(rule.id for rule in protocol.metrics),
+            got=", ".join(summary.metric_id for summary in loaded.method.metrics),
+        )
+
+
+def _newest(entries: Sequence[LoadedEntry]) -> list[LoadedEntry]:
     """The newest entry of each method of each submitter."""
     chosen: dict[tuple[str, str], LoadedEntry] = {}
     for loaded in sorted(entries, key=_age):
@@ -59,7 +81,7 @@ def newest(entries: Sequence[LoadedEntry]) -> list[LoadedEntry]:
     return list(chosen.values())
 
 
-def standing_of(loaded: LoadedEntry) -> Standing:
+def _standing_of(loaded: LoadedEntry) -> Standing:
     """Whether an entry is ranked, or why it is only shown."""
     if loaded.method.privileged:
         return "privileged"
@@ -91,7 +113,7 @@ def columns_of(summaries: Sequence[MetricSummary]) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-def cell_of(column: Column, summary: MetricSummary) -> Cell:
+def _cell_of(column: Column, summary: MetricSummary) -> Cell:
     """What a metric's value looks like, without rank and whisker."""
     if summary.value is None:
         return Cell(
@@ -117,9 +139,9 @@ def line_of(loaded: LoadedEntry, columns: Sequence[Column], slug: str) -> Line:
         submitter=submission.submitter,
         date=submission.date,
         badge=loaded.badge,
-        standing=standing_of(loaded),
+        standing=_standing_of(loaded),
         coverage=method.coverage,
-        cells=tuple(map(cell_of, columns, method.metrics)),
+        cells=tuple(map(_cell_of, columns, method.metrics)),
         provenance=provenance(loaded),
         paper=submission.paper,
         code=submission.code,
@@ -131,7 +153,7 @@ def line_of(loaded: LoadedEntry, columns: Sequence[Column], slug: str) -> Line:
 def _make_table(
     members: Sequence[LoadedEntry], scores: ScoresById, method_slugs: Mapping[str, str], slug: str
 ) -> Table:
-    current = newest(members)
+    current = _newest(members)
     first = current[0].entry.result
     columns = columns_of(current[0].method.metrics)
     lines = [line_of(loaded, columns, method_slugs[loaded.method.id]) for loaded in current]
@@ -139,7 +161,7 @@ def _make_table(
         if column.direction != "none":
             _rank(lines, current, scores, index, column)
         _scale(lines, current, index)
-    protocol = next((p for p in list_protocols() if p.sha256 == first.protocol_sha256), None)
+    protocol = _protocol_of(current[0])
     table = Table(
         slug=slug,
         protocol_id=first.protocol_id,
@@ -232,6 +254,20 @@ def _order(line: Line, table: Table) -> tuple[bool, float, str]:
         return True, 0.0, line.entry_id
     sign = -1 if table.columns[table.sort_column].direction == "higher" else 1
     return False, sign * value, line.entry_id
+
+
+def _signature(loaded: LoadedEntry) -> tuple[tuple[str, ...], ...]:
+    """What the columns of an entry are; entries of a protocol that this release does not know may differ in it."""
+    return tuple((m.metric_id, m.metric_version, m.kind, m.unit, m.direction) for m in loaded.method.metrics)
+
+
+def _protocol_of(loaded: LoadedEntry) -> Protocol | None:
+    return _protocols().get(loaded.entry.result.protocol_sha256)
+
+
+@cache
+def _protocols() -> dict[str, Protocol]:
+    return {protocol.sha256: protocol for protocol in list_protocols()}
 
 
 def _name(loaded: LoadedEntry) -> str:

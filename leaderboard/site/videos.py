@@ -19,6 +19,7 @@ VIDEOS = "videos"
 TRUTH_METHOD = "ground_truth"
 """The control whose videos are the true ones."""
 _POSTER_WIDTH = 480
+_MAX_SIDE = 4096
 
 
 def copy_videos(
@@ -76,6 +77,14 @@ def _draw_poster(video: Path, poster: Path) -> tuple[int, int]:
     from media.video import probe, read_frames
 
     info = probe(video)
+    if max(info.width, info.height) > _MAX_SIDE:
+        raise AvatarBenchError(
+            "E802",
+            "the pictures of a video are too large",
+            where=video,
+            expected=f"at most {_MAX_SIDE} pixels a side",
+            got=f"{info.width} x {info.height}",
+        )
     frames = read_frames(video, start_s=info.duration_s / 2)
     frame = next(iter(frames), None)
     if frame is None:

@@ -39,11 +39,13 @@ def make_small_board(folder: Path) -> Path:
     return folder
 
 
-def add_video(entry: Path, sample_id: str, value: int) -> Path:
-    """Write a short video of one grey, and name it in the entry as what was scored."""
+def add_video(entry: Path, sample_id: str, value: int, content: bytes | None = None) -> Path:
+    """Write a short video of one grey, or any content, and name it in the entry as what was scored."""
     path = entry / "videos" / f"{sample_id}.mp4"
     path.parent.mkdir(exist_ok=True)
     write_video(path, [np.full((64, 48, 3), value, np.uint8)] * 10, 25.0)
+    if content is not None:
+        path.write_bytes(content)
     digest = sha256_file(path)
     data = json.loads((entry / ENTRY).read_text())
     for prediction in data["predictions"]:

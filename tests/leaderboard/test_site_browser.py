@@ -10,11 +10,18 @@ import pytest
 
 from leaderboard.schema import ENTRIES
 from leaderboard.site.build import build_site
-from leaderboard.site.made_entries import make_board
+from leaderboard.site.made_entries import make_board, make_entry
 from tests.leaderboard.browsers import chromium
-from tests.leaderboard.made_boards import add_video, make_small_board
+from tests.leaderboard.made_boards import add_video, make_small_board, scores, submission
 
-PAGES = ("index.html", "methods/strong.html", "paper.html", "history.html", "rules.html")
+PAGES = (
+    "index.html",
+    "tables/paper-v1-made.html",
+    "methods/strong.html",
+    "paper.html",
+    "history.html",
+    "rules.html",
+)
 PHONE = {"viewport": {"width": 375, "height": 700}, "is_mobile": True, "has_touch": True}
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 
@@ -32,6 +39,8 @@ def site(tmp_path_factory) -> Path:
     for method in ("ground_truth", "strong"):
         (entry,) = (board / ENTRIES).glob(f"{method}-*")
         add_video(entry, "person00-0", 90)
+    for method in ("strong", "twin"):
+        make_entry(board, method, scores(1.0), submission(method.title()), protocol_id="paper-v1")
     build_site(board, folder / "site", lambda line: None)
     return folder / "site"
 

@@ -242,14 +242,26 @@ def test_only_videos_that_were_scored_are_shown_beside_the_truth(tmp_path):
     add_video(strong, "person00-0", 90)
     other = add_video(strong, "person01-0", 90)
     other.write_bytes(other.read_bytes() + b"0")
+    add_video(strong, "person03-0", 90, content=b"no video at all")
     linked = strong / "videos/person02-0.mp4"
     linked.symlink_to(other)
     built = build(tmp_path, tmp_path / "site")
-    assert [problem.code for problem in built.problems] == ["E811", "E801"]
+    assert [problem.code for problem in built.problems] == ["E811", "E801", "E206"]
     page = Links((tmp_path / "site/methods/strong.html").read_text())
     videos = [link for link in page.loaded if link.endswith(".mp4")]
     assert [Path(video).parts[-2].split("-")[0] for video in videos] == ["ground_truth", "strong"]
     assert all((tmp_path / "site/methods" / video).is_file() for video in page.loaded)
+
+
+def test_an_entry_with_other_metrics_than_its_protocol_is_left_out(tmp_path):
+    make_small_board(tmp_path)
+    (folder,) = (tmp_path / ENTRIES).glob("twin-*")
+    data = json.loads((folder / ENTRY).read_text())
+    data["result"]["methods"][0]["metrics"].pop()
+    (folder / ENTRY).write_text(json.dumps(data))
+    built = build(tmp_path, tmp_path / "site")
+    assert [problem.code for problem in built.problems] == ["E807"]
+    assert len(built.tables) == 1
 
 
 def test_entries_of_different_data_or_protocols_have_tables_of_their_own(tmp_path):
