@@ -195,12 +195,12 @@ def too_few_identities(n_identities: int, n_tests: int, what: str) -> AvatarBenc
 
 def holm(p: Sequence[float]) -> list[float]:
     """P values corrected for testing all of them at once (Holm 1979), in the order given."""
-    order = sorted(range(len(p)), key=lambda index: p[index])
-    corrected, worst = [0.0] * len(p), 0.0
-    for rank, index in enumerate(order):
-        worst = max(worst, min(1.0, (len(p) - rank) * p[index]))
-        corrected[index] = worst
-    return corrected
+    values = np.asarray(p, np.float64)
+    order = np.argsort(values, kind="stable")
+    factors = np.arange(len(values), 0, -1)
+    corrected = np.empty_like(values)
+    corrected[order] = np.maximum.accumulate(np.minimum(1.0, factors * values[order]))
+    return corrected.tolist()
 
 
 def _t_factor(n: int, level: float) -> float:

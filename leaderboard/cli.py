@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from leaderboard.cli_build import build
 from leaderboard.cli_reported import reported
 
 __all__ = ["leaderboard"]
@@ -17,3 +18,4 @@ def _group() -> None:
 
 
 leaderboard.command()(reported)
+leaderboard.command()(build)

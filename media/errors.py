@@ -57,6 +57,8 @@ CODES: dict[str, str] = {
     "E821": "the gate has nothing to compare",
     "E822": "the reference of the gate cannot be used",
     "E823": "the limits of the gate are not right",
+    "E841": "a file has no markers for the table of the leaderboard",
+    "E842": "the folder is no site, and is not replaced by one",
 }
 """Every code a user can meet, with its one-line meaning. A code is never reused for another meaning."""
 
