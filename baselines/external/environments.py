@@ -11,7 +11,7 @@ from baselines.external.declaration import Stage, Tool
 from baselines.external.settings import Environment, ToolSettings
 from media.errors import AvatarBenchError
 
-__all__ = ["container_name", "full_command", "gpus_for", "program", "variables_for"]
+__all__ = ["SYSTEM_PATH", "container_name", "full_command", "gpus_for", "program", "variables_for"]
 
 _KEPT = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "HF_HOME", "TORCH_HOME", "XDG_CACHE_HOME")
 _OFFLINE = {
@@ -22,7 +22,7 @@ _OFFLINE = {
     "PYTHONNOUSERSITE": "1",
     "PYTHONUNBUFFERED": "1",  # else a killed tool takes its last lines with it
 }
-_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def program(environment: Environment, name: str, where: str) -> str:
@@ -80,7 +80,7 @@ def variables_for(tool: Tool, stage: Stage, settings: ToolSettings, device: str)
     if environment.kind in ("conda", "venv") and folder is not None:
         found["CONDA_PREFIX" if environment.kind == "conda" else "VIRTUAL_ENV"] = str(folder.expanduser())
         folder = folder.expanduser() / "bin"
-    found["PATH"] = f"{folder}:{_SYSTEM_PATH}" if folder and environment.kind != "docker" else _SYSTEM_PATH
+    found["PATH"] = f"{folder}:{SYSTEM_PATH}" if folder and environment.kind != "docker" else SYSTEM_PATH
     found |= _OFFLINE
     found["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # else N is not the N of nvidia-smi
     found["CUDA_VISIBLE_DEVICES"] = ",".join(str(gpu) for gpu in gpus_for(settings, device))

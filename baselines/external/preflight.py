@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from baselines.external.declaration import ExternalMethod, Tool
-from baselines.external.environments import program
+from baselines.external.environments import SYSTEM_PATH, program
 from baselines.external.settings import ToolSettings, parameters_of, settings_file, settings_of
 from baselines.external.state import commit_of
 from benchmark.cache import ENVIRONMENT_VARIABLE, cache_folder
@@ -129,10 +129,8 @@ def _environment_problems(
         except AvatarBenchError as error:
             yield error
     wanted = ("docker",) if environment.kind == "docker" else tool.programs
-    folder = "" if environment.prefix is None else f"{environment.prefix.expanduser()}/bin:"
     for name in wanted:
-        there = Path(name).is_file() if name.startswith("/") else shutil.which(name, path=f"{folder}{_PATH}")
-        if not there:
+        if not _has_program(name, settings):
             yield AvatarBenchError(
                 "E706",
                 f"'{tool.id}' starts the program {name}, which is not there",
@@ -142,7 +140,11 @@ def _environment_problems(
             )
 
 
-_PATH = "/usr/local/bin:/usr/bin:/bin"
+def _has_program(name: str, settings: ToolSettings) -> bool:
+    """Whether the tool will find a program: by its absolute path, or by the PATH that it is given."""
+    prefix = settings.environment.prefix
+    folders = [] if prefix is None else [str(prefix.expanduser() / "bin")]
+    return shutil.which(name, path=":".join([*folders, SYSTEM_PATH])) is not None
 
 
 def _path_error(path: Path, fix: str) -> AvatarBenchError:

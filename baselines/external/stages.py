@@ -153,7 +153,8 @@ class StageRunner:
     ) -> dict[str, str]:
         """Run the stage's command and take its outputs; returns where each is, below `place`."""
         filled = _placeholders(job, stage, values)
-        arguments = [_fill(word, filled, stage) for word in stage.command]
+        # A word that is filled with nothing is left out: that is how an option depends on a parameter.
+        arguments = [word for word in (_fill(word, filled, stage) for word in stage.command) if word]
         cwd = settings.checkout / stage.cwd
         variables = variables_for(tool, stage, settings, self._device)
         writable = (settings.checkout, _home())
@@ -182,7 +183,7 @@ class StageRunner:
                 note=note,
                 stop=stop,
             )
-            found = {output.name: _find(output, filled, begin, stage) for output in stage.outputs}
+            found = {output.name: _find(output, filled, begin, place, stage) for output in stage.outputs}
             explain(stage, tool, ended, found, place / _LOGS, settings)
             make_folder(place / _OUTPUTS)
             return {output.name: _take(output, found[output.name], place) for output in stage.outputs}
@@ -245,10 +246,11 @@ def _fill(text: str, values: Mapping[str, str], stage: Stage, *, escape: bool = 
     return re.sub(r"\{(\w+)\}", value, text)
 
 
-def _find(output: Output, values: Mapping[str, str], begin: float, stage: Stage) -> Path | None:
-    """The one fresh match of an output's pattern; None where there is none."""
+def _find(output: Output, values: Mapping[str, str], begin: float, place: Path, stage: Stage) -> Path | None:
+    """The one fresh match of an output's pattern; None where there is none. All of `place` is fresh."""
     pattern = _fill(output.pattern, values, stage, escape=True)
-    fresh = [Path(name) for name in glob.glob(pattern) if _changed(Path(name)) >= begin]
+    matches = [Path(name) for name in glob.glob(pattern)]
+    fresh = [path for path in matches if path.is_relative_to(place) or _changed(path) >= begin]
     if len(fresh) > 1:
         raise AvatarBenchError(
             "E714",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-HELPERS = Path(__file__).parent / "helpers"
-sys.path.insert(0, str(HELPERS))  # a stage's function is a module:function that must be importable
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "helpers"))  # a stage's function is a module:function that must be importable
 
 
 @pytest.fixture(autouse=True)
