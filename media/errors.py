@@ -39,6 +39,12 @@ CODES: dict[str, str] = {
     "E605": "a job of the cluster or a process of a run died",
     "E606": "a command that the user gave failed",
     "E607": "the machine lacks the hardware that was asked for",
+    "E741": "a motion file does not have the layout that was expected",
+    "E742": "a motion is shorter than the clip that it must fill",
+    "E743": "the anchor of a motion cannot be used",
+    "E744": "the SMPL-X model file is missing or is not one",
+    "E745": "the words of a clip and their times do not fit its sound",
+    "E746": "the person of a true video could not be followed",
 }
 """Every code a user can meet, with its one-line meaning. A code is never reused for another meaning."""
 
