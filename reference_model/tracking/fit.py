@@ -1,4 +1,4 @@
-"""Fit the pose of every frame of a video at once: one body, one camera, and motion that is smooth where nothing is seen.
+"""Fit the pose of every frame of a video at once: one body, one camera, motion that is smooth where nothing is seen.
 
 The body's shape and the camera are those of the photograph; what is sought is how joints and face differ from it. The
 terms are those of `photo.fitting`, over time. The photograph's own first frame says how far the detectors' points lie
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from media.landmarks import Side
 from media.threads import one_torch_thread
 from reference_model.body.se3 import exp_so3, log_so3
 from reference_model.body.skinning import BodyState, Posed, TemplateTensors, pose
@@ -83,7 +84,7 @@ class _Fitter:
         self.actions = state.actions.expand(n, -1).clone()  # [T, 52]
         self.shift = torch.zeros(n, 3)
         share = seen.hand_weight.mean(0)
-        hands = [side for i, side in enumerate(SIDES) if share[i] > _SEEN]
+        hands: list[Side] = [side for i, side in enumerate(SIDES) if share[i] > _SEEN]
         knees = seen.body_weight[:, 10:12].amax(1).mean()
         self.stiffness = joint_stiffness(template, hands, legs_seen=bool(knees > _SEEN))  # [J, 1]
         with torch.no_grad():
@@ -162,8 +163,14 @@ class _Fitter:
         """Near the photograph, and of little acceleration."""
         pose_prior = (self.stiffness * (self.rotations - self.photo.rotations).square()).sum()
         action_prior = (self.actions - self.photo.actions).square().sum()
-        smooth = _JERK * _bend(self.rotations) + _ACTION_JERK * _bend(self.actions) + _SHIFT_JERK * _bend(self.shift)
-        near = _POSE_PRIOR * pose_prior + _ACTION_PRIOR * action_prior + _SHIFT_PRIOR * self.shift.square().sum()
+        smooth = (
+            _JERK * _bend(self.rotations)
+            + _ACTION_JERK * _bend(self.actions)
+            + _SHIFT_JERK * _bend(self.shift)
+        )
+        near = (
+            _POSE_PRIOR * pose_prior + _ACTION_PRIOR * action_prior + _SHIFT_PRIOR * self.shift.square().sum()
+        )
         return near + smooth
 
     def _errors(self) -> dict[str, float]:

@@ -67,7 +67,9 @@ def follow(frames: Iterable[np.ndarray]) -> list[SeenPerson | None]:
         return [follower.look(frame) for frame in frames]
 
 
-def gather(template: BodyTemplate, seen: Sequence[SeenPerson | None], width: int, height: int) -> Observations:
+def gather(
+    template: BodyTemplate, seen: Sequence[SeenPerson | None], width: int, height: int
+) -> Observations:
     """Arrange what was seen; frames without a person, face or hand have zero weight there.
 
     Args:
@@ -103,7 +105,9 @@ def gather(template: BodyTemplate, seen: Sequence[SeenPerson | None], width: int
         face_barycentric=_float(template.landmark_barycentric[face]),
         face=_stack(frames, "face"),
         face_weight=_stack(frames, "face_seen")[:, None] * _float(reliability / reliability.sum()),
-        hand_joints=torch.tensor([[joint[f"{n}.{SIDES[side]}"] for n in HAND_CHAIN.values()] for side in SIDES]),
+        hand_joints=torch.tensor(
+            [[joint[f"{n}.{SIDES[side]}"] for n in HAND_CHAIN.values()] for side in SIDES]
+        ),
         hand_tips=torch.as_tensor(row[tips]),
         hands=_stack(frames, "hands"),
         hand_bones=_stack(frames, "hand_bones"),
