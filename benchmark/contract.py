@@ -16,6 +16,7 @@ __all__ = [
     "MethodSpec",
     "Oracle",
     "Preparation",
+    "PreparedOracle",
     "Sample",
 ]
 
@@ -129,7 +130,8 @@ class MethodSpec:
     licence: str
     """SPDX expression of code and weights."""
     factory: str
-    """`module:Class`; called as `Class(device)` it gives a `Method`, or an `Oracle` if privileged."""
+    """`module:Class`; called as `Class(device)` it gives a `Method`; if privileged an `Oracle`, or a `PreparedOracle`
+    where there is a `preparation`."""
     needs: tuple[str, ...] = ()
     """Import names of optional packages without which the method cannot run."""
     sources: tuple[str, ...] = ()
@@ -173,4 +175,16 @@ class Oracle(Protocol):
 
     def generate(self, sample: Sample, ground_truth: GroundTruth, out: Path) -> Generation:
         """Write a video made from the truth to `out`; the same duties as `Method.generate`."""
+        ...
+
+
+class PreparedOracle(Protocol):
+    """An oracle with per-person work: what it prepares sees no more of the person than any method's does."""
+
+    def prepare(self, identity: Identity, prepared: Path) -> None:
+        """As `Method.prepare`, so that the folder can be shared with a method that does not see the truth."""
+        ...
+
+    def generate(self, sample: Sample, ground_truth: GroundTruth, prepared: Path, out: Path) -> Generation:
+        """As `Oracle.generate`, with the folder that `prepare` filled; read only."""
         ...

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from benchmark.cache import build_folder, cache_folder, make_folder
 from benchmark.checking import Rejected, check_video, unify_codec
-from benchmark.contract import Generation, Method, Oracle, Preparation
+from benchmark.contract import Generation, Method, Oracle, Preparation, PreparedOracle
 from benchmark.hashing import derive_seed, sha256_file, sha256_json
 from benchmark.inputs import SampleInputs
 from benchmark.metrics.definition import Reason
@@ -101,7 +101,7 @@ class Predictor:
     """One method at work in one run."""
 
     info: MethodInfo
-    method: Method | Oracle
+    method: Method | Oracle | PreparedOracle
     preparation: Preparation | None
     run: Path
     device: str
@@ -157,16 +157,20 @@ class Predictor:
         sample = inputs.sample
         with _scratch_folder(target) as scratch:
             out = scratch / target.name
-            if self.info.privileged:
+            if self.info.privileged and self.preparation is None:
                 begin = time.perf_counter()
                 generation = cast(Oracle, self.method).generate(sample, inputs.ground_truth, out)
             else:
-                method = cast(Method, self.method)
+                method = cast(Method | PreparedOracle, self.method)
                 begin = time.perf_counter()
                 prepared = self._prepared(method, inputs, scratch / "prepared")
                 timings["prepare"] = time.perf_counter() - begin
                 begin = time.perf_counter()
-                generation = method.generate(sample, prepared, out)
+                if self.info.privileged:
+                    oracle = cast(PreparedOracle, method)
+                    generation = oracle.generate(sample, inputs.ground_truth, prepared, out)
+                else:
+                    generation = cast(Method, method).generate(sample, prepared, out)
             timings["generate"] = time.perf_counter() - begin
             timings.update({f"generate.{stage}": seconds for stage, seconds in generation.timings_s.items()})
             begin = time.perf_counter()
@@ -176,7 +180,7 @@ class Predictor:
             os.replace(out, target)
         return generation
 
-    def _prepared(self, method: Method, inputs: SampleInputs, empty: Path) -> Path:
+    def _prepared(self, method: Method | PreparedOracle, inputs: SampleInputs, empty: Path) -> Path:
         """The folder of the person's own work, made on first use and kept by the content of its inputs."""
         if self.preparation is None:
             return make_folder(empty)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from benchmark.contract import Method, MethodSpec, Oracle, Preparation
+from benchmark.contract import Method, MethodSpec, Oracle, Preparation, PreparedOracle
 from benchmark.hashing import sha256_json, sha256_tree
 from media.errors import AvatarBenchError
 
@@ -109,7 +109,7 @@ def find_method(name: str, entries: Iterable[EntryPoint] | None = None) -> Metho
     return listing.spec
 
 
-def create_method(spec: MethodSpec, device: str) -> Method | Oracle:
+def create_method(spec: MethodSpec, device: str) -> Method | Oracle | PreparedOracle:
     """Import the method's class and build it for `device` ("cpu", "cuda" or "cuda:N")."""
     module, _, attribute = spec.factory.partition(":")
     return getattr(importlib.import_module(module), attribute)(device)

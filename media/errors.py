@@ -61,6 +61,12 @@ CODES: dict[str, str] = {
     "E726": "the video of an external tool does not begin as it should",
     "E731": "a method breaks the contract",
     "E732": "the declaration of an external method is wrong",
+    "E741": "a motion file does not have the layout that was expected",
+    "E742": "a motion is shorter than the clip that it must fill",
+    "E743": "the anchor of a motion cannot be used",
+    "E744": "the SMPL-X model file is missing or is not one",
+    "E745": "the words of a clip and their times do not fit its sound",
+    "E746": "the person of a true video could not be followed",
 }
 """Every code a user can meet, with its one-line meaning. A code is never reused for another meaning."""
 
