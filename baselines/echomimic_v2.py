@@ -102,6 +102,7 @@ ECHOMIMIC_V2 = ExternalMethod(
         Stage(
             id="inputs",
             scope="sample",
+            parameters=("pose",),
             write="baselines.echomimic_v2:write_inputs",
             tool=TOOL,
             sources=("baselines/echomimic_v2.py",),
@@ -110,6 +111,7 @@ ECHOMIMIC_V2 = ExternalMethod(
             id="echomimic",
             scope="sample",
             needs=("inputs",),
+            parameters=("cfg", "steps"),
             write="baselines.echomimic_v2:name_inputs",
             tool=TOOL,
             command=(

@@ -21,17 +21,21 @@ from short_runs import FPS, N_FRAMES, adapt, make_clips, predict, score
 from baselines.echomimic_v2 import ECHOMIMIC_V2
 from baselines.external.declaration import ExternalMethod
 from baselines.hunyuan_video_avatar import HUNYUAN_VIDEO_AVATAR
+from baselines.lhm import LHM
 from baselines.omniavatar import OMNIAVATAR
+from baselines.persona import PERSONA
 from benchmark.registry import find_method
 from benchmark.results import PredictionRecord
 from media.image import load_image
 from media.video import probe, read_frames
 
-METHODS = {method.id: method for method in (OMNIAVATAR, HUNYUAN_VIDEO_AVATAR, ECHOMIMIC_V2)}
+METHODS = {method.id: method for method in (OMNIAVATAR, HUNYUAN_VIDEO_AVATAR, ECHOMIMIC_V2, LHM, PERSONA)}
 SHOWN = {
     "omniavatar": [9 + i for i in range(N_FRAMES)],  # the reference and 8 frames of silence come first
     "hunyuan_video_avatar": list(range(N_FRAMES)),
     "echomimic_v2": [math.floor(i * 24 / 25 + 0.5) for i in range(N_FRAMES)],
+    "lhm": list(range(N_FRAMES)),
+    "persona": list(range(N_FRAMES)),
 }
 """Which frame of the tool each frame of the sample must show."""
 ROWS = sorted(METHODS)
