@@ -12,11 +12,10 @@ __all__ = ["test_method"]
 def test_method(
     method: Annotated[str, typer.Argument(help="Id of a registered method.")],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    seconds: Annotated[
-        float, typer.Option(min=0.4, help="Length of the clip that it is tried on.")
-    ] = 1.0,
+    seconds: Annotated[float, typer.Option(min=0.4, help="Length of the clip that it is tried on.")] = 1.0,
 ) -> None:
     """Try a method on one clip and say which duties of the contract it keeps."""
+    from rich.markup import escape
     from rich.table import Table
 
     from baselines.contract_check import examine_method
@@ -29,7 +28,7 @@ def test_method(
     broken = []
     for finding in examine_method(find_method(method), resolve_device(device), seconds):
         mark = "[green]ok[/green]" if finding.ok else "[red]no[/red]"
-        table.add_row(mark, finding.duty, finding.told)
+        table.add_row(mark, finding.duty, escape(finding.told))
         broken += [] if finding.ok else [finding.duty]
     out.print(table)
     if broken:

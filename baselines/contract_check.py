@@ -47,7 +47,9 @@ def examine_method(spec: MethodSpec, device: str, seconds: float) -> Iterator[Fi
         seconds: Length of the clip.
     """
     named = _NAME.fullmatch(spec.id) is not None and bool(spec.version and spec.title and spec.licence)
-    yield Finding("names itself", named, f"id '{spec.id}', version '{spec.version}', licence '{spec.licence}'")
+    yield Finding(
+        "names itself", named, f"id '{spec.id}', version '{spec.version}', licence '{spec.licence}'"
+    )
     yield _light(spec)
     missing = missing_sources(spec)
     yield Finding("its sources are there", not missing and bool(spec.sources), _sources(spec, missing))
@@ -68,7 +70,9 @@ def _light(spec: MethodSpec) -> Finding:
     paths = [path for path in sys.path if path]
     begin = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}; {code}"], capture_output=True, text=True
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}; {code}"],
+        capture_output=True,
+        text=True,
     )
     seconds = time.perf_counter() - begin
     heavy = done.stdout.split()
@@ -131,7 +135,9 @@ def _use(spec: MethodSpec, method: Method | Oracle, inputs: SampleInputs) -> Ite
             yield Finding("of the frames that were asked for", False, str(error))
             return
         untouched = sha256_tree(Path(scratch), ["prepared"]) == before
-        yield Finding("leaves the prepared folder alone", untouched, "unchanged" if untouched else "it was written to")
+        yield Finding(
+            "leaves the prepared folder alone", untouched, "unchanged" if untouched else "it was written to"
+        )
         yield (finding := _try("can be asked again", lambda: generate("second", sample.seed)))
         if not finding.ok:
             return
