@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from benchmark.checking import Rejected, check_video
-from benchmark.contract import Method, MethodSpec, Oracle
+from benchmark.contract import Method, MethodSpec, Oracle, PreparedOracle
 from benchmark.hashing import derive_seed, sha256_file, sha256_tree
 from benchmark.inputs import SampleInputs, make_inputs
 from benchmark.manifest import load_dataset
@@ -98,7 +98,9 @@ def _inputs(seconds: float, with_others: bool) -> SampleInputs:
     return make_inputs(dataset, clip, protocol, 0, with_others=with_others)
 
 
-def _use(spec: MethodSpec, method: Method | Oracle, inputs: SampleInputs) -> Iterator[Finding]:
+def _use(
+    spec: MethodSpec, method: Method | Oracle | PreparedOracle, inputs: SampleInputs
+) -> Iterator[Finding]:
     sample = inputs.sample
     with tempfile.TemporaryDirectory(prefix="test-method-") as scratch:
         prepared = Path(scratch) / "prepared"
@@ -113,13 +115,13 @@ def _use(spec: MethodSpec, method: Method | Oracle, inputs: SampleInputs) -> Ite
             elif spec.preparation is None:
                 cast(Oracle, method).generate(asked, inputs.ground_truth, out)
             else:
-                getattr(method, "generate")(asked, inputs.ground_truth, prepared, out)  # noqa: B009
+                cast(PreparedOracle, method).generate(asked, inputs.ground_truth, prepared, out)
             return out
 
         if spec.preparation is not None:
             identity = sample.identity(derive_seed(0, "identity", sample.identity_id))
-            finding = _try("prepares a person", lambda: getattr(method, "prepare")(identity, prepared))  # noqa: B009
-            yield finding
+            maker = cast(Method, method)
+            yield (finding := _try("prepares a person", lambda: maker.prepare(identity, prepared)))
             if not finding.ok:
                 return
         before = sha256_tree(Path(scratch), ["prepared"])

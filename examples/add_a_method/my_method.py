@@ -16,9 +16,9 @@ SPEC = MethodSpec(
     licence="Apache-2.0",
     factory="my_method:MyMethod",
     # Files and folders whose bytes decide the output: code, weights. A changed one makes predictions anew.
-    sources=("my_method",),
+    sources=("my_method/my_method.py",),
     # Per-person work is done once and kept. Leave it out if there is none.
-    preparation=Preparation("my_background", "1", ("my_method",)),
+    preparation=Preparation("my_background", "1", ("my_method/my_method.py",)),
 )
 
 

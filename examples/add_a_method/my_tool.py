@@ -44,12 +44,12 @@ ROW = ExternalMethod(
             tool=TOOL,
             command=("python", "infer.py", "--job", "{inputs}/job.json", "--strength", "{strength}"),
             outputs=(Output("video.mp4", "{inputs}/video.mp4"),),
-            sources=("my_tool",),
+            sources=("my_tool/my_tool.py",),
             limit=Limit(base_s=60, per_second_s=10),
         ),
     ),
     read="my_tool:read_video",
-    sources=("my_tool",),
+    sources=("my_tool/my_tool.py",),
     parameters=(("strength", 100.0),),
 )
 

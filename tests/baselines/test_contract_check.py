@@ -92,7 +92,7 @@ def test_the_example_in_python_keeps_every_duty():
     import my_method
 
     found = duties(examine_method(my_method.SPEC, "cpu", 0.4))
-    assert len(found) == 10 and all(found.values()), found
+    assert len(found) == 11 and all(found.values()), found
 
 
 def test_the_example_of_a_program_keeps_every_duty(tmp_path: Path):
@@ -104,7 +104,7 @@ def test_the_example_of_a_program_keeps_every_duty(tmp_path: Path):
         f"[tools.my_tool]\ncheckout = '{checkout}'\nenvironment = {{ kind = 'current' }}\nallow_changes = true\n"
     )
     found = duties(examine_method(my_tool.SPEC, "cpu", 0.4))
-    assert len(found) == 9 and all(found.values()), found
+    assert len(found) == 10 and all(found.values()), found
 
 
 def test_the_command_names_an_unknown_method():
