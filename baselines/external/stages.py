@@ -187,9 +187,7 @@ class StageRunner:
         with _lock(f"checkout {settings.checkout.resolve()}") as note:
             end_orphans(note)
             begin = time.time() - _CLOCK_S
-            stop = None
-            if settings.environment.kind == "docker":
-                stop = _container_end(job.run)
+            container = container_name(job.run) if settings.environment.kind == "docker" else None
             ended = launch(
                 command,
                 cwd=cwd,
@@ -197,7 +195,7 @@ class StageRunner:
                 logs=place / _LOGS,
                 limit_s=limit_s,
                 note=note,
-                stop=stop,
+                container=container,
             )
             found = {output.name: _find(output, filled, begin, place, stage) for output in stage.outputs}
             explain(stage, tool, ended, found, place / _LOGS, settings)
@@ -296,12 +294,3 @@ def _take(output: Output, found: Path | None, place: Path) -> str:
     else:
         shutil.copy2(found, target)
     return str(target.relative_to(place))
-
-
-def _container_end(run: str):
-    import subprocess
-
-    def stop() -> None:
-        subprocess.run(["docker", "kill", container_name(run)], capture_output=True, check=False, timeout=60)
-
-    return stop

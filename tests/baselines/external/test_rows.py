@@ -168,7 +168,8 @@ def test_every_fault_has_its_own_code_and_the_last_lines_of_the_log(
     monkeypatch.setattr("baselines.external.launcher.GRACE_S", 0.2)
     for mode, (code, reason, words) in FAULTS.items():
         bench.fail(mode)
-        bench.configure(time_factor="0.001" if mode == "hang" else "1")
+        limit = bench.method.stages[-1].limit.base_s
+        bench.configure(time_factor=f"{6 / limit:.6f}" if mode == "hang" else "1")
         assert bench.predict("man_1") == 1
         record = bench.records()[0]
         assert (record.status, record.reason) == ("failed", reason), mode
