@@ -99,6 +99,8 @@ class Generation:
     """Seconds by stage; kept apart from the results."""
     seeds: Mapping[str, int] = field(default_factory=dict)
     """The seeds that were used, by what they decide."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the results has to know about this video, such as a tail that was cut or padded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ class Preparation:
     """Raised whenever an equal `Identity` may give other files."""
     sources: tuple[str, ...]
     """Files and folders (`package/path`) whose bytes decide the outcome, as in `MethodSpec.sources`."""
+    state: str = ""
+    """As in `MethodSpec.state`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,9 @@ class MethodSpec:
 
     Their hash is part of every cache key: a prediction of yesterday's weights is never served for today's.
     """
+    state: str = ""
+    """`module:ATTRIBUTE` of an object whose `state()` gives plain data of what else decides the output: what stands
+    outside of packages, such as another program's checkout. Part of every cache key, as the sources are."""
     preparation: Preparation | None = None
     """The per-person work; None when there is none, and `prepare` is then not called."""
     privileged: bool = False

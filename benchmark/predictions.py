@@ -36,7 +36,9 @@ __all__ = [
     "video_path",
 ]
 
-ENVIRONMENT_CODES = frozenset({"E502", "E601", "E602", "E603"})
+ENVIRONMENT_CODES = frozenset(
+    {"E502", "E601", "E602", "E603", "E701", "E702", "E703", "E704", "E705", "E706", "E707", "E716", "E732"}
+)
 """Errors that would meet every sample: they end the run instead of becoming a failed row."""
 
 _REASONS: dict[str, Reason] = {
@@ -44,6 +46,11 @@ _REASONS: dict[str, Reason] = {
     "E103": "no_reference_face",
     "E203": "silent",
     "E406": "no_other_clip",
+    "E717": "not_supported",
+    "E721": "length_mismatch",
+    "E722": "aspect_mismatch",
+    "E723": "length_mismatch",
+    "E725": "decode",
 }
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _VERSION = 2  # of the checks and of how a checked video is kept; part of each key
@@ -141,6 +148,7 @@ class Predictor:
         else:
             report.unlink(missing_ok=True)
             update = {"status": "ok", "sha256": sha256_file(target), "seeds": dict(generation.seeds)}
+            update["notes"] = generation.notes
             record = record.model_copy(update=update)
         return record, timings
 

@@ -16,7 +16,7 @@ from baselines.motion.stages import find_smplx_model, generated, translation_mod
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from baselines.external.job import Job
+    from baselines.external.declaration import Job
 
 __all__ = ["read_folder", "smplx_model", "write_anchored", "write_folder", "write_motion"]
 

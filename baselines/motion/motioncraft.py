@@ -20,7 +20,7 @@ from media.audio import SAMPLE_RATE, load_audio, write_wav
 from media.errors import AvatarBenchError
 
 if TYPE_CHECKING:
-    from baselines.external.job import Job
+    from baselines.external.declaration import Job
 
 __all__ = ["FPS", "frames_needed", "frames_written", "write_sequence"]
 

@@ -20,7 +20,7 @@ from baselines.motion.stages import find_smplx_model, generated, translation_mod
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from baselines.external.job import Job
+    from baselines.external.declaration import Job
 
 __all__ = ["persona_anchor", "read_folder", "smplx_model", "write_anchored", "write_folder", "write_motion"]
 

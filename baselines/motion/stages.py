@@ -9,7 +9,7 @@ from baselines.motion.smplx_motion import SmplxMotion, read_motion_npz
 from media.errors import AvatarBenchError
 
 if TYPE_CHECKING:
-    from baselines.external.job import Job
+    from baselines.external.declaration import Job
     from baselines.motion.anchor import Translation
     from baselines.motion.layout import SmplxModel
 
