@@ -100,9 +100,19 @@ ECHOMIMIC_V2 = ExternalMethod(
     title="EchoMimicV2, hands of its own template pose",
     stages=(
         Stage(
+            id="inputs",
+            scope="sample",
+            parameters=("pose",),
+            write="baselines.echomimic_v2:write_inputs",
+            tool=TOOL,
+            sources=("baselines/echomimic_v2.py",),
+        ),
+        Stage(
             id="echomimic",
             scope="sample",
-            write="baselines.echomimic_v2:write_inputs",
+            needs=("inputs",),
+            parameters=("cfg", "steps"),
+            write="baselines.echomimic_v2:name_inputs",
             tool=TOOL,
             command=(
                 "python",
@@ -132,21 +142,22 @@ ECHOMIMIC_V2 = ExternalMethod(
                 "--device",
                 "cuda",
                 "--ref_images_dir",
-                "{inputs}",
+                "{done_inputs}",
                 "--refimg_name",
-                "ref/{run}.png",  # it takes the last but one part of this path
+                "ref/{name}.png",  # it takes the last but one part of this path
                 "--audio_dir",
-                "{inputs}/audio",
+                "{done_inputs}/audio",
                 "--audio_name",
-                "{run}.wav",
+                "{name}.wav",
                 "--pose_dir",
-                "{inputs}/pose",
+                "{done_inputs}/pose",
                 "--pose_name",
-                "{run}",
+                "{name}",
             ),
             outputs=(
                 Output(
-                    "video.mp4", "{checkout}/outputs/*-seed*/ref.{run}.png/{run}/{run}-a-{run}.wav-i0_sig.mp4"
+                    "video.mp4",
+                    "{checkout}/outputs/*-seed*/ref.{name}.png/{name}/{name}-a-{name}.wav-i0_sig.mp4",
                 ),
             ),
             sources=("baselines/echomimic_v2.py",),
@@ -161,7 +172,7 @@ ECHOMIMIC_V2 = ExternalMethod(
 SPEC = method_spec(ECHOMIMIC_V2, "baselines.echomimic_v2:ECHOMIMIC_V2")
 
 
-def write_inputs(job: Job) -> Mapping[str, str]:
+def write_inputs(job: Job) -> None:
     """The picture in a square, the sound with a silent tail, and a pose for every frame."""
     for name in ("ref", "audio", "pose"):
         (job.folder / name).mkdir()
@@ -170,9 +181,13 @@ def write_inputs(job: Job) -> Mapping[str, str]:
     poses = job.folder / "pose" / job.run
     poses.mkdir()
     assert job.checkout is not None
-    length = _length(job.clip)
-    _write_poses(poses, job.checkout / _POSES / str(job.parameters["pose"]), length, job.clip)
-    return {"length": str(length)}
+    _write_poses(poses, job.checkout / _POSES / str(job.parameters["pose"]), _length(job.clip), job.clip)
+
+
+def name_inputs(job: Job) -> Mapping[str, str]:
+    """Under which name the inputs stand, and how many frames to make."""
+    [poses] = (job.done["inputs"] / "pose").iterdir()
+    return {"name": poses.name, "length": str(_length(job.clip))}
 
 
 def read_video(job: Job) -> Video:

@@ -84,6 +84,7 @@ HUNYUAN_VIDEO_AVATAR = ExternalMethod(
         Stage(
             id="hunyuan",
             scope="sample",
+            parameters=("prompt", "cfg_scale", "infer_steps", "flow_shift", "cpu_offload"),
             write="baselines.hunyuan_video_avatar:write_inputs",
             tool=TOOL,
             command=(

@@ -83,6 +83,16 @@ OMNIAVATAR = ExternalMethod(
         Stage(
             id="omniavatar",
             scope="sample",
+            parameters=(
+                "prompt",
+                "config",
+                "num_steps",
+                "guidance_scale",
+                "max_tokens",
+                "overlap_frame",
+                "silence_s",
+                "more_hparams",
+            ),
             write="baselines.omniavatar:write_inputs",
             tool=TOOL,
             command=(

@@ -138,7 +138,7 @@ class Output:
 class Stage:
     """One step: a Python function, a command, or a function that writes the inputs of a command.
 
-    The outputs are cached. The key covers this declaration, `sources`, the method's parameters, the tool's
+    The outputs are cached. The key covers this declaration, `sources`, the parameters that it names, the tool's
     checkout, weights and environment, the keys of `needs`, and all that `scope` lets the stage see.
     """
 
@@ -146,6 +146,8 @@ class Stage:
     scope: Scope
     needs: tuple[str, ...] = ()
     """Earlier stages whose outputs it reads."""
+    parameters: tuple[str, ...] = ()
+    """Names of the method's parameters that it may see; only these enter its key."""
     write: str = ""
     """`module:function`, called as `function(job) -> Mapping[str, str] | None`; the strings fill placeholders."""
     tool: Tool | None = None

@@ -20,7 +20,7 @@ from baselines.external.environments import container_name, full_command, variab
 from baselines.external.failures import explain
 from baselines.external.launcher import end_orphans, launch
 from baselines.external.settings import ToolSettings, settings_of
-from baselines.external.state import digest, tool_state
+from baselines.external.state import digest, parameter_state, tool_state
 from benchmark.cache import cache_folder, make_folder
 from benchmark.contract import ClipSource, GroundTruth, Identity, Sample
 from benchmark.hashing import sha256_file, sha256_json, sha256_text
@@ -109,13 +109,14 @@ class StageRunner:
             checkout = None if settings is None else settings.checkout
             folders = {name: stage_done.folder for name, stage_done in needs.items()}
             run = f"ab{key[:_RUN_LENGTH]}"
+            known = {name: self._parameters[name] for name in stage.parameters}
             job = Job(
                 run,
                 seen.identity,
                 seen.sample,
                 seen.ground_truth,
                 folders,
-                self._parameters,
+                known,
                 checkout,
                 place / _INPUTS,
             )
@@ -137,7 +138,8 @@ class StageRunner:
         state = None if stage.tool is None or settings is None else tool_state(stage.tool, settings)
         declared = asdict(stage) | {"tool": None, "limit": None}
         before = {name: finished.key for name, finished in needs.items()}
-        content = [_VERSION, declared, hash_sources(stage.sources), state, self._parameters, before]
+        known = {name: self._parameters[name] for name in stage.parameters}
+        content = [_VERSION, declared, hash_sources(stage.sources), state, parameter_state(known), before]
         return sha256_json(
             json.loads(json.dumps([*content, self._device.partition(":")[0], *seen.content()]))
         )[:32]

@@ -9,15 +9,15 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
-from baselines.external.declaration import ExternalMethod, Tool
+from baselines.external.declaration import ExternalMethod, Tool, Value
 from baselines.external.settings import Environment, ToolSettings, parameters_of, settings_of
 
-__all__ = ["Commit", "commit_of", "digest", "method_state", "tool_state"]
+__all__ = ["Commit", "commit_of", "digest", "method_state", "parameter_state", "tool_state"]
 
 _ENDS = 1 << 20
 
@@ -111,4 +111,14 @@ def method_state(method: ExternalMethod) -> dict[str, object]:
     """
     tools = {tool.id: tool_state(tool, settings_of(tool)) for tool in method.tools}
     # As JSON would have it: tuples are lists, so that the hash of the plan is the hash of what is read back.
-    return json.loads(json.dumps({"tools": tools, "parameters": parameters_of(method)}))
+    return json.loads(json.dumps({"tools": tools, "parameters": parameter_state(parameters_of(method))}))
+
+
+def parameter_state(parameters: Mapping[str, Value]) -> dict[str, object]:
+    """Parameters as they enter keys: one that names a file or folder is what stands there."""
+    return {
+        name: ["content", digest(Path(value))]
+        if isinstance(value, str) and value.startswith("/") and Path(value).exists()
+        else value
+        for name, value in parameters.items()
+    }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from baselines.motion.anchor import PinholeCamera
 
-__all__ = ["Canvas", "centred_canvas"]
+__all__ = ["Canvas", "centred_canvas", "read_canvas"]
 
 _BLOCK = 16  # px: video writers of the tools rescale pictures that are not multiples of it
 
@@ -27,6 +27,11 @@ class Canvas:
     def write(self, path: Path) -> None:
         """As JSON."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+def read_canvas(path: Path) -> Canvas:
+    """Read what `Canvas.write` wrote."""
+    return Canvas(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def centred_canvas(camera: PinholeCamera) -> Canvas:

@@ -1,4 +1,4 @@
-"""Each row through a fake of its tool's checkout: predicted, aligned, scored, killed, resumed, and every fault named."""
+"""Each row through a fake of its checkout: predicted, aligned, scored, killed, resumed, and every fault named."""
 
 from __future__ import annotations
 
@@ -21,17 +21,21 @@ from short_runs import FPS, N_FRAMES, adapt, make_clips, predict, score
 from baselines.echomimic_v2 import ECHOMIMIC_V2
 from baselines.external.declaration import ExternalMethod
 from baselines.hunyuan_video_avatar import HUNYUAN_VIDEO_AVATAR
+from baselines.lhm import LHM
 from baselines.omniavatar import OMNIAVATAR
+from baselines.persona import PERSONA
 from benchmark.registry import find_method
 from benchmark.results import PredictionRecord
 from media.image import load_image
 from media.video import probe, read_frames
 
-METHODS = {method.id: method for method in (OMNIAVATAR, HUNYUAN_VIDEO_AVATAR, ECHOMIMIC_V2)}
+METHODS = {method.id: method for method in (OMNIAVATAR, HUNYUAN_VIDEO_AVATAR, ECHOMIMIC_V2, LHM, PERSONA)}
 SHOWN = {
     "omniavatar": [9 + i for i in range(N_FRAMES)],  # the reference and 8 frames of silence come first
     "hunyuan_video_avatar": list(range(N_FRAMES)),
     "echomimic_v2": [math.floor(i * 24 / 25 + 0.5) for i in range(N_FRAMES)],
+    "lhm": list(range(N_FRAMES)),
+    "persona": list(range(N_FRAMES)),
 }
 """Which frame of the tool each frame of the sample must show."""
 ROWS = sorted(METHODS)
@@ -118,7 +122,7 @@ def test_three_samples_are_predicted_aligned_and_scored(bench: Bench):
 
 @pytest.mark.parametrize("bench", ROWS, indirect=True)
 def test_a_run_that_was_killed_goes_on_and_its_orphan_is_ended(bench: Bench, own_cache: Path):
-    assert bench.predict("man-1") == 0
+    assert bench.predict("man_1") == 0
     first = bench.videos()[0].stat().st_mtime_ns
     bench.fail("hang")
     arguments = (bench.method.id, bench.clips, bench.out, bench.protocols)
@@ -164,28 +168,28 @@ def test_every_fault_has_its_own_code_and_the_last_lines_of_the_log(
         bench.configure(time_factor="0.001" if mode == "hang" else "1")
         if mode == "still" and bench.method.id == "omniavatar":
             continue  # its frame 0 would not be the reference picture, which is said first
-        assert bench.predict("man-1") == 1
+        assert bench.predict("man_1") == 1
         record = bench.records()[0]
         assert (record.status, record.reason) == ("failed", reason), mode
         assert record.message and record.message.startswith(f"AvatarBenchError: {code}: "), (
             mode,
             record.message,
         )
-        report = (bench.out / "predictions" / bench.method.id / "man-1.error.txt").read_text()
+        report = (bench.out / "predictions" / bench.method.id / "man_1.error.txt").read_text()
         assert words in report, mode
 
 
 @pytest.mark.parametrize("bench", ["omniavatar"], indirect=True)
 def test_a_first_frame_that_is_not_the_reference_is_refused(bench: Bench):
     bench.fail("wrong_start")
-    assert bench.predict("man-1") == 1
+    assert bench.predict("man_1") == 1
     assert "E726" in (bench.records()[0].message or "")
 
 
 @pytest.mark.parametrize("bench", ["hunyuan_video_avatar"], indirect=True)
 def test_what_the_published_code_would_cut_off_is_not_tried(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("baselines.hunyuan_video_avatar._MAX_FRAMES", 10)
-    assert bench.predict("man-1") == 1
+    assert bench.predict("man_1") == 1
     record = bench.records()[0]
     assert record.reason == "not_supported" and "the published code stops at 0.4 s" in (record.message or "")
 
@@ -194,12 +198,12 @@ def test_what_the_published_code_would_cut_off_is_not_tried(bench: Bench, monkey
 def test_the_template_is_fitted_to_the_references_shoulders_and_played_to_and_fro(
     bench: Bench, own_cache: Path
 ):
-    assert bench.predict("man-1") == 0
-    [folder] = own_cache.glob("external/echomimic-*/inputs/pose/*")
+    assert bench.predict("man_1") == 0
+    [folder] = own_cache.glob("external/inputs-*/outputs/pose/*")
     poses = [
         np.load(folder / f"{i}.npy", allow_pickle=True).tolist() for i in range(len(list(folder.iterdir())))
     ]
-    picture = load_image(next(own_cache.glob("external/echomimic-*/inputs/ref/*.png")))
+    picture = load_image(next(own_cache.glob("external/inputs-*/outputs/ref/*.png")))
     heights = [pose["hands"][0, 0, 1] for pose in poses]
     assert np.allclose(heights[0], heights[18]) and heights[9] == min(heights)
     assert len(poses) == int((N_FRAMES / FPS + 0.2) * 24)

@@ -48,10 +48,17 @@ def make_checkout(tool: Tool, folder: Path) -> Path:
         _write_template(folder / "assets/halfbody_demo/pose/01")
     for weight in tool.weights:
         path = folder / weight.path
-        if not path.suffix:
+        if path.name == "smplx":
+            path = path / "SMPLX_NEUTRAL.npz"
+        elif not path.suffix:
             path = path / "model.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(weight.path.encode())
+        if path.suffix == ".npz":
+            _write_body_model(path)
+        elif path.suffix == ".npy":
+            np.save(path, np.zeros(322))
+        else:
+            path.write_bytes(weight.path.encode())
     commit(folder)
     return folder
 
@@ -66,6 +73,13 @@ def describe(tool: Tool, checkout: Path, environment: Path, **further: str) -> s
         "variables": f"{{ PYTHONPATH = './:{HELPERS}', PYTHONDONTWRITEBYTECODE = '1' }}",
     } | further
     return f"[tools.{tool.id}]\n" + "".join(f"{name} = {value}\n" for name, value in lines.items())
+
+
+def _write_body_model(path: Path) -> None:
+    """Joints, a vertex each, in the layout of an SMPL-X model file."""
+    joints = np.random.default_rng(0).uniform(-0.5, 0.5, (55, 3))
+    means = {"hands_meanl": np.full(45, 0.1), "hands_meanr": np.full(45, -0.1)}
+    np.savez(path, v_template=joints, J_regressor=np.eye(55), **means)
 
 
 def _write_template(folder: Path, n_poses: int = 10) -> None:

@@ -34,6 +34,7 @@ TOOL = Tool(
 STAGE = Stage(
     id="work",
     scope="sample",
+    parameters=("strength",),
     write="tiny_tool:write",
     tool=TOOL,
     command=("python", "tool.py", "{inputs}/words.txt", "{inputs}/result.txt", "{strength}"),
