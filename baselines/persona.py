@@ -1,7 +1,7 @@
 """PERSONA, driven by MotionCraft: an avatar optimised for hours on one picture, and a motion made of speech.
 
-Written from `preprocess/tools/run_captured.py`, `run_generated.py`, `avatar/main/train.py` and `animate.py` of the pinned
-commit. The first two end with exit code 0 when they fail, so that only their files count.
+Written from `preprocess/tools/run_captured.py`, `run_generated.py`, `avatar/main/train.py` and `animate.py` of the
+pinned commit. The first two end with exit code 0 when they fail, so that only their files count.
 """
 
 from __future__ import annotations

@@ -141,7 +141,8 @@ class MethodSpec:
     """
     state: str = ""
     """`module:ATTRIBUTE` of an object whose `state()` gives plain data of what else decides the output: what stands
-    outside of packages, such as another program's checkout. Part of every cache key, as the sources are."""
+    outside of packages, such as another program's checkout. Part of every cache key, as the sources are. Its
+    `checks()` are the lines (`benchmark.doctor.Check`) that `bench doctor --method ID` shows."""
     preparation: Preparation | None = None
     """The per-person work; None when there is none, and `prepare` is then not called."""
     privileged: bool = False

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 from benchmark.contract import Method, MethodSpec, Oracle, Preparation, PreparedOracle
 from benchmark.hashing import sha256_json, sha256_tree
@@ -23,6 +24,7 @@ __all__ = [
     "hash_sources",
     "list_methods",
     "missing_sources",
+    "outside_of",
     "preparation_fingerprint",
 ]
 
@@ -144,8 +146,13 @@ def _outside_state(name: str) -> list[object]:
     """What decides the outcome outside of packages; nothing for a method that is all packages."""
     if not name:
         return []
+    return [outside_of(name).state()]
+
+
+def outside_of(name: str) -> Any:
+    """The object that `MethodSpec.state` names."""
     module, _, attribute = name.partition(":")
-    return [getattr(importlib.import_module(module), attribute).state()]
+    return getattr(importlib.import_module(module), attribute)
 
 
 def hash_sources(sources: Iterable[str]) -> list[list[str]]:

@@ -5,7 +5,7 @@ Imports nothing heavy: `bench methods` reads these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +14,7 @@ from benchmark.contract import GroundTruth, Identity, MethodSpec, Preparation, S
 
 if TYPE_CHECKING:
     from baselines.external.runner import ExternalOracle, ExternalRunner
+    from benchmark.doctor import Check
 
 __all__ = [
     "ExternalMethod",
@@ -256,6 +257,12 @@ class ExternalMethod:
         from baselines.external.runner import ExternalOracle, ExternalRunner
 
         return ExternalOracle(self, device) if self.privileged else ExternalRunner(self, device)
+
+    def checks(self) -> Iterator[Check]:
+        """What `bench doctor --method ID` shows of its tools."""
+        from baselines.external.preflight import checks_of
+
+        return checks_of(self)
 
     def state(self) -> object:
         """What decides the outcome outside of our packages: parameters, checkouts, weights, environments."""

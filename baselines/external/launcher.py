@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def launch(
     logs: Path,
     limit_s: float,
     note: Path,
-    stop: Callable[[], None] | None = None,
+    container: str | None = None,
 ) -> Ended:
     """Run a program to its end or to its limit.
 
@@ -62,7 +62,7 @@ def launch(
         logs: Folder of `stdout.log` and `stderr.log`.
         limit_s: Seconds after which the whole group is ended.
         note: File that names the group while it runs, for `end_orphans`.
-        stop: Called when the group is ended before its time, such as to end a container.
+        container: Name of the docker container that the program is, which no signal to the group reaches.
 
     Raises:
         AvatarBenchError: E706 when it cannot be started.
@@ -88,16 +88,14 @@ def launch(
                 fix="check its environment.",
             ) from error
         try:
-            write_json(note, {"group": process.pid, "born": _born(process.pid)})
+            write_json(note, {"group": process.pid, "born": _born(process.pid), "container": container})
             timed_out = not _wait(process, begin + limit_s)
             if timed_out:
-                if stop is not None:
-                    stop()
+                _end_container(container)
                 _signal(process.pid, signal.SIGTERM)
                 _wait(process, time.monotonic() + GRACE_S)
         except BaseException:
-            if stop is not None:
-                stop()
+            _end_container(container)
             raise
         finally:
             _signal(process.pid, signal.SIGKILL)  # the group: children that outlived the program, too
@@ -114,7 +112,7 @@ def end_orphans(note: Path) -> bool:
     """
     try:
         found = json.loads(note.read_text(encoding="utf-8"))
-        group, born = int(found["group"]), found["born"]
+        group, born, container = int(found["group"]), found["born"], found["container"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
     alive = born is not None and _born(group) == born  # else the number belongs to somebody else by now
@@ -122,6 +120,7 @@ def end_orphans(note: Path) -> bool:
         _signal(group, signal.SIGKILL)
         while _born(group) == born and _state(group) != "Z":
             time.sleep(_POLL_S)
+    _end_container(container)
     note.unlink(missing_ok=True)
     return alive
 
@@ -157,6 +156,12 @@ def _wait(process: subprocess.Popen[bytes], deadline: float) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
+
+
+def _end_container(name: str | None) -> None:
+    if name is not None:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(["docker", "kill", name], capture_output=True, check=False, timeout=60)
 
 
 def _signal(group: int, number: int) -> None:

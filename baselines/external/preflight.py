@@ -12,10 +12,11 @@ from baselines.external.environments import SYSTEM_PATH, program
 from baselines.external.settings import ToolSettings, parameters_of, settings_file, settings_of
 from baselines.external.state import commit_of
 from benchmark.cache import ENVIRONMENT_VARIABLE, cache_folder
+from benchmark.doctor import Check
 from benchmark.hashing import sha256_file
 from media.errors import AvatarBenchError
 
-__all__ = ["PLAIN_PATH", "check_method", "problems_of"]
+__all__ = ["PLAIN_PATH", "check_method", "checks_of", "problems_of"]
 
 PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+-]+")
 """Paths that survive the tools' own shell strings, OmegaConf lists and `@@` lines."""
@@ -29,6 +30,21 @@ def check_method(method: ExternalMethod) -> None:
     """
     for problem in problems_of(method):
         raise problem
+
+
+def checks_of(method: ExternalMethod) -> Iterator[Check]:
+    """The same for people: what each tool is, and a line for each thing that is missing."""
+    yield Check("state", True, method.status)
+    for tool in method.tools:
+        needs = tool.requirement
+        packages = ", ".join(needs.packages)
+        yield Check(tool.id, True, f"github.com/{tool.repository} at {tool.commit}; {tool.paper}")
+        yield Check("needs", True, f"Python {needs.python}, {packages}; GPU memory: {needs.memory_gb}")
+        licence = f"{tool.licence.code}; weights: {tool.licence.weights}. {tool.licence.notice}"
+        yield Check("licence", True, licence.strip())
+    for problem in problems_of(method, hash_weights=True):
+        found = "; ".join(text for text in (problem.where, problem.got) if text)
+        yield Check(problem.code, False, f"{problem.what} ({found})", problem.fix or problem.expected or "")
 
 
 def problems_of(method: ExternalMethod, *, hash_weights: bool = False) -> Iterator[AvatarBenchError]:

@@ -51,7 +51,14 @@ class ExternalRunner:
             raise AvatarBenchError("E717", f"'{method.id}' cannot do '{sample.sample_id}': {reason}")
         identity = sample.identity(_seed_of(prepared, sample.seed))
         done = self._stages.run(method.stages, Seen(identity, sample, ground_truth))
-        notes = write_aligned(sample, self._read(sample, identity, done, out), out)
+        video = self._read(sample, identity, done, out)
+        try:
+            notes = write_aligned(sample, video, out)
+        except AvatarBenchError:
+            for made in done.values():
+                if video.path.is_relative_to(made.folder):
+                    made.forget()
+            raise
         scopes = {stage.id: stage.scope for stage in method.stages}
         seconds = {name: made.seconds for name, made in done.items() if scopes[name] != "identity"}
         return Generation(out, seconds, {"sample": sample.seed}, notes)

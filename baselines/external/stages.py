@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from baselines.external.declaration import Job, Output, Stage, Tool, Value
+from baselines.external.declaration import Job, Output, Scope, Stage, Tool, Value
 from baselines.external.environments import container_name, full_command, variables_for
 from baselines.external.failures import explain
 from baselines.external.launcher import end_orphans, launch
@@ -74,6 +74,15 @@ class Finished:
     """Of its outputs: each under its name, a link where it stays in the checkout."""
     seconds: float
     """That the stage took when it was made."""
+    scope: Scope
+
+    def forget(self) -> None:
+        """Let the stage run again the next time, because what it left behind is of no use.
+
+        Not the person's: hours of work are not thrown away for what one clip could not use.
+        """
+        if self.scope != "identity":
+            (self.folder.parent / _RECORD).unlink(missing_ok=True)
 
 
 class StageRunner:
@@ -121,7 +130,12 @@ class StageRunner:
                 place / _INPUTS,
             )
             begin = time.monotonic()
-            values = dict(call(stage.write, job) or {}) if stage.write else {}
+            try:
+                values = dict(call(stage.write, job) or {}) if stage.write else {}
+            except AvatarBenchError:
+                for needed in needs.values():
+                    needed.forget()
+                raise
             if stage.command and stage.tool is not None and settings is not None:
                 kept = self._command(stage, stage.tool, settings, job, values, place)
             else:
@@ -130,7 +144,7 @@ class StageRunner:
             digests = {name: digest(place / path) for name, path in kept.items()}
             record = {"key": key, "outputs": kept, "digests": digests, "seconds": time.monotonic() - begin}
             write_json(place / _RECORD, record)
-            return Finished(key, place / _OUTPUTS, record["seconds"])
+            return Finished(key, place / _OUTPUTS, record["seconds"], stage.scope)
 
     def _key(
         self, stage: Stage, seen: Seen, needs: Mapping[str, Finished], settings: ToolSettings | None
@@ -173,9 +187,7 @@ class StageRunner:
         with _lock(f"checkout {settings.checkout.resolve()}") as note:
             end_orphans(note)
             begin = time.time() - _CLOCK_S
-            stop = None
-            if settings.environment.kind == "docker":
-                stop = _container_end(job.run)
+            container = container_name(job.run) if settings.environment.kind == "docker" else None
             ended = launch(
                 command,
                 cwd=cwd,
@@ -183,7 +195,7 @@ class StageRunner:
                 logs=place / _LOGS,
                 limit_s=limit_s,
                 note=note,
-                stop=stop,
+                container=container,
             )
             found = {output.name: _find(output, filled, begin, place, stage) for output in stage.outputs}
             explain(stage, tool, ended, found, place / _LOGS, settings)
@@ -218,7 +230,7 @@ def _finished(stage: Stage, key: str, place: Path) -> Finished | None:
     for name, path in record["outputs"].items():
         if not (place / path).exists() or digest(place / path) != record["digests"][name]:
             return None
-    return Finished(key, place / _OUTPUTS, float(record["seconds"]))
+    return Finished(key, place / _OUTPUTS, float(record["seconds"]), stage.scope)
 
 
 def _placeholders(job: Job, stage: Stage, values: Mapping[str, str]) -> dict[str, str]:
@@ -282,12 +294,3 @@ def _take(output: Output, found: Path | None, place: Path) -> str:
     else:
         shutil.copy2(found, target)
     return str(target.relative_to(place))
-
-
-def _container_end(run: str):
-    import subprocess
-
-    def stop() -> None:
-        subprocess.run(["docker", "kill", container_name(run)], capture_output=True, check=False, timeout=60)
-
-    return stop

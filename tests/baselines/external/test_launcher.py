@@ -106,7 +106,7 @@ def test_a_number_that_belongs_to_another_process_by_now_is_left_alone(tmp_path:
     bystander = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(300)"], start_new_session=True
     )
-    (tmp_path / "note.json").write_text(json.dumps({"group": bystander.pid, "born": "1"}))
+    (tmp_path / "note.json").write_text(json.dumps({"group": bystander.pid, "born": "1", "container": None}))
     assert not end_orphans(tmp_path / "note.json")
     assert is_alive(bystander.pid)
     bystander.kill()

@@ -50,7 +50,7 @@ def make_checkout(tool: Tool, folder: Path) -> Path:
         path = folder / weight.path
         if path.name == "smplx":
             path = path / "SMPLX_NEUTRAL.npz"
-        elif not path.suffix:
+        elif not path.suffix or path.name.startswith("models--"):
             path = path / "model.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".npz":

@@ -5,12 +5,17 @@ import argparse
 
 def parse_args():
     parser = argparse.ArgumentParser()
-    for name in ("--input", "--ckpt", "--save-path"):
-        parser.add_argument(name, type=str, required=True)
-    for name in ("--sample-n-frames", "--seed", "--image-size", "--infer-steps", "--use-deepcache"):
-        parser.add_argument(name, type=int)
-    for name in ("--cfg-scale", "--flow-shift-eval-video"):
-        parser.add_argument(name, type=float)
-    for name in ("--use-fp8", "--cpu-offload", "--infer-min"):
-        parser.add_argument(name, action="store_true")
+    parser.add_argument("--input", type=str, required=True)
+    parser.add_argument("--ckpt", type=str, required=True)
+    parser.add_argument("--save-path", type=str, required=True)
+    parser.add_argument("--sample-n-frames", type=int)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--image-size", type=int)
+    parser.add_argument("--infer-steps", type=int)
+    parser.add_argument("--use-deepcache", type=int)
+    parser.add_argument("--cfg-scale", type=float)
+    parser.add_argument("--flow-shift-eval-video", type=float)
+    parser.add_argument("--use-fp8", action="store_true")
+    parser.add_argument("--cpu-offload", action="store_true")
+    parser.add_argument("--infer-min", action="store_true")
     return parser.parse_args()

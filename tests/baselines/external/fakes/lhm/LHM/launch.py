@@ -1,4 +1,5 @@
-"""Stands for `LHM/launch.py` and `LHM/runners/infer/human_lrm.py` of aigc3d/LHM at b31e76aab0982e01c90bc9ebf8646c746c0ae97b.
+"""Stands for `LHM/launch.py` and `LHM/runners/infer/human_lrm.py` of aigc3d/LHM at
+b31e76aab0982e01c90bc9ebf8646c746c0ae97b.
 
 `KEY=VALUE` words over the settings. The render has `int(2 * princpt)` px of the first frame. Somebody whose body is too
 little in sight is left out without a word, and the exit code is 0.

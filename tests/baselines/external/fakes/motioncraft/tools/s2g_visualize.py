@@ -1,7 +1,7 @@
 """Stands for `tools/s2g_visualize.py` of cure-lab/MotionCraft at 347250638c44daaf5f7ade66e3eaeee9202741a0.
 
-Options as in its `parse_args`. Motions come out in windows of `pose_length` frames that overlap by `pre_frames`; what is
-left over is lost. The film of the motion is drawn after the motion has been written, and needs OSMesa.
+Options as in its `parse_args`. Motions come out in windows of `pose_length` frames that overlap by `pre_frames`; what
+is left over is lost. The film of the motion is drawn after the motion has been written, and needs OSMesa.
 
 The made motion stands upright and moves to the left by 1 mm a frame, so that its frames can be told apart.
 """

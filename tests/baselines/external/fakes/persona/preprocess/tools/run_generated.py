@@ -1,4 +1,4 @@
-"""Stands for `preprocess/tools/run_generated.py` of mks0601/PERSONA_RELEASE at 91fa553d730d339e779c8f559e556359c4af050b."""
+"""Stands for `run_generated.py` of mks0601/PERSONA_RELEASE at 91fa553d730d339e779c8f559e556359c4af050b."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stands for `mogen/models/utils/vis.py` of cure-lab/MotionCraft at 347250638c44daaf5f7ade66e3eaeee9202741a0, line 484."""
+"""Stands for `mogen/models/utils/vis.py` of cure-lab/MotionCraft at 347250638c44daaf5f7ade66e3eaeee9202741a0."""
 
 import numpy as np
 
