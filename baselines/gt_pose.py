@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from baselines.motion.true_pose import TRACKING_SOURCES
 from baselines.ours import PERSONALISATION
 from benchmark.contract import Generation, GroundTruth, Identity, MethodSpec, Sample
 
@@ -25,16 +26,6 @@ if TYPE_CHECKING:
     from reference_model.tracking.fit import BodyTrack
 
 __all__ = ["SPEC", "TRACKING_SOURCES", "OursGtPose"]
-
-TRACKING_SOURCES = (
-    "baselines/controls.py",
-    "baselines/motion/true_pose.py",
-    "media",
-    "reference_model/body",
-    "reference_model/photo",
-    "reference_model/tracking",
-)
-"""What decides the tracked pose of a true video."""
 
 SPEC = MethodSpec(
     id="ours+gt_pose",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from baselines.external.declaration import Job
 
-__all__ = ["read_folder", "smplx_model", "write_anchored", "write_folder", "write_motion"]
+__all__ = ["lhm_anchor", "read_folder", "smplx_model", "write_anchored", "write_folder", "write_motion"]
 
 _BETAS, _EXPRESSION = (
     10,
@@ -31,8 +31,13 @@ def write_motion(job: Job) -> Mapping[str, str]:
     assert job.sample is not None
     model = smplx_model(job)
     motion = generated(job.done["motioncraft"] / "motion.npz", model, job.sample.fps, job.sample.n_frames)
-    write_anchored(job, motion, read_lhm_anchor(job.done["anchor"] / "smplx_params" / "00001.json"))
+    write_anchored(job, motion, lhm_anchor(job))
     return {}
+
+
+def lhm_anchor(job: Job) -> Anchor:
+    """The anchor from the stage of that name."""
+    return read_lhm_anchor(job.done["anchor"] / "smplx_params" / "00001.json")
 
 
 def write_anchored(job: Job, motion: SmplxMotion, anchor: Anchor) -> None:

@@ -9,7 +9,7 @@ from baselines.motion.smplx_motion import SmplxMotion, read_motion_npz
 from media.errors import AvatarBenchError
 
 if TYPE_CHECKING:
-    from baselines.external.declaration import Job
+    from baselines.external.declaration import Job, Value
     from baselines.motion.anchor import Translation
     from baselines.motion.layout import SmplxModel
 
@@ -32,8 +32,9 @@ def translation_mode(job: Job) -> Translation:
         AvatarBenchError: E504, another value than there is.
     """
     value = job.parameters.get("translation", "anchor_relative")
-    if value == "anchor_relative" or value == "locked":
-        return value
+    modes: dict[Value, Translation] = {"anchor_relative": "anchor_relative", "locked": "locked"}
+    if value in modes:
+        return modes[value]
     raise AvatarBenchError(
         "E504",
         "translation has a value that is not allowed",

@@ -7,15 +7,48 @@ from typing import TYPE_CHECKING
 from media.errors import AvatarBenchError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchmark.contract import GroundTruth, Sample
     from reference_model.body.skinning import BodyState
+    from reference_model.photo.fitting import Fit
     from reference_model.render.camera import Camera
     from reference_model.tracking.fit import BodyTrack
 
-__all__ = ["track_truth"]
+__all__ = ["TRACKING_SOURCES", "fit_reference", "track_truth"]
+
+TRACKING_SOURCES = (
+    "baselines/controls.py",
+    "baselines/motion/true_pose.py",
+    "media",
+    "reference_model/body",
+    "reference_model/photo",
+    "reference_model/render/camera.py",
+    "reference_model/tracking",
+)
+"""What decides the tracked pose of a true video."""
 
 _MISSING = 0.2
 """Share of the frames that may lack a person; the fit goes on smoothly through these."""
+
+
+def fit_reference(picture: Path) -> Fit:
+    """Body and camera of a reference picture, as an avatar of it has them.
+
+    Raises:
+        AvatarBenchError: E102 nobody there, E103 no face, E104 picture too small.
+    """
+    from media.image import load_image
+    from media.landmarks import detect_person
+    from media.matte import refine_matte
+    from media.threads import one_torch_thread
+    from reference_model.photo.fitting import fit_body
+
+    image = load_image(picture)
+    landmarks = detect_person(image)
+    alpha = refine_matte(image, landmarks.mask)
+    with one_torch_thread():
+        return fit_body(landmarks, (image.shape[1], image.shape[0]), alpha)
 
 
 def track_truth(sample: Sample, ground_truth: GroundTruth, state: BodyState, camera: Camera) -> BodyTrack:
