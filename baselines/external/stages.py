@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -114,12 +115,7 @@ class StageRunner:
             if finished is not None:
                 return finished
             if stage.command and settings is not None:
-                # Most tools write into their own checkout, so one of them works in it at a time; and one on a GPU.
-                gpus = gpus_for(settings, self._device)
-                for gpu in sorted(gpus):
-                    stack.enter_context(_lock(f"gpu {gpu}"))
-                note = stack.enter_context(_lock(f"checkout {settings.checkout.resolve()}"))
-                end_orphans(note)  # before its files are touched
+                note = stack.enter_context(self._alone(settings))
             shutil.rmtree(place, ignore_errors=True)
             for name in (_INPUTS, _LOGS):
                 make_folder(place / name)
@@ -127,16 +123,8 @@ class StageRunner:
             folders = {name: stage_done.folder for name, stage_done in needs.items()}
             run = f"ab{key[:_RUN_LENGTH]}"
             known = {name: self._parameters[name] for name in stage.parameters}
-            job = Job(
-                run,
-                seen.identity,
-                seen.sample,
-                seen.ground_truth,
-                folders,
-                known,
-                checkout,
-                place / _INPUTS,
-            )
+            what = (seen.identity, seen.sample, seen.ground_truth)
+            job = Job(run, *what, folders, known, checkout, place / _INPUTS)
             begin = time.monotonic()
             try:
                 values = dict(call(stage.write, job) or {}) if stage.write else {}
@@ -162,9 +150,21 @@ class StageRunner:
         before = {name: finished.key for name, finished in needs.items()}
         known = {name: self._parameters[name] for name in stage.parameters}
         content = [_VERSION, declared, hash_sources(stage.sources), state, parameter_state(known), before]
-        return sha256_json(
-            json.loads(json.dumps([*content, self._device.partition(":")[0], *seen.content()]))
-        )[:32]
+        return sha256_json(json.loads(json.dumps([*content, *seen.content()])))[:32]
+
+    @contextmanager
+    def _alone(self, settings: ToolSettings) -> Iterator[Path]:
+        """Work in a checkout alone, since most tools write into their own, and alone on its GPUs.
+
+        Yields:
+            Where the launch's note stands; what a killed benchmark left running there has been ended.
+        """
+        with ExitStack() as stack:
+            for gpu in sorted(gpus_for(settings, self._device)):
+                stack.enter_context(_lock(f"gpu {gpu} of {socket.gethostname()}"))
+            note = stack.enter_context(_lock(f"checkout {settings.checkout.resolve()}"))
+            end_orphans(note)
+            yield note
 
     def _command(
         self,

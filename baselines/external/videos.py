@@ -25,7 +25,10 @@ __all__ = ["MAX_PADDED", "source_frames", "write_aligned"]
 MAX_PADDED = 2
 """Frames at the end that may be repeated; a video that lacks more is refused."""
 _FPS_TOLERANCE = 0.02
-_FLAT, _STILL = 2.0, 3.0  # of 255, at 48 x 48: deviation within a picture; greatest difference to the first one
+_FLAT, _STILL = (
+    2.0,
+    3.0,
+)  # of 255, at 48 x 48: deviation within a picture; greatest difference to the first one
 _RESEMBLANCE = 0.9
 _SMALL = (48, 48)
 
