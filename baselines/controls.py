@@ -33,6 +33,7 @@ __all__ = [
     "Shifted",
     "TrueVideo",
     "WrongIdentity",
+    "true_pictures",
 ]
 
 _SOURCES = ("baselines/controls.py", "media")
@@ -63,7 +64,7 @@ class TrueVideo:
 
     def generate(self, sample: Sample, ground_truth: GroundTruth, out: Path) -> Generation:
         """Decode, resample and encode the true clip."""
-        return _write(sample, _true_pictures(sample, ground_truth), out)
+        return _write(sample, true_pictures(sample, ground_truth), out)
 
 
 class Coded(TrueVideo):
@@ -73,7 +74,7 @@ class Coded(TrueVideo):
 
     def generate(self, sample: Sample, ground_truth: GroundTruth, out: Path) -> Generation:
         """Decode, resample and encode the true clip, badly."""
-        return _write(sample, _true_pictures(sample, ground_truth), out, crf=self.crf)
+        return _write(sample, true_pictures(sample, ground_truth), out, crf=self.crf)
 
 
 class Shifted(TrueVideo):
@@ -88,7 +89,7 @@ class Shifted(TrueVideo):
     def generate(self, sample: Sample, ground_truth: GroundTruth, out: Path) -> Generation:
         """Hold the first picture, then show the true clip without its end."""
         delay = round(self.delay_s * sample.fps)
-        pictures = _true_pictures(sample, ground_truth)
+        pictures = true_pictures(sample, ground_truth)
         first = next(pictures)
         late = itertools.chain(itertools.repeat(first, delay + 1), pictures)
         return _write(sample, itertools.islice(late, sample.n_frames), out)
@@ -106,7 +107,7 @@ class Blurred(TrueVideo):
         deviation_px = self.sigma * max(sample.width, sample.height)
         pictures = (
             cv2.GaussianBlur(picture, (0, 0), deviation_px, borderType=cv2.BORDER_REFLECT_101)
-            for picture in _true_pictures(sample, ground_truth)
+            for picture in true_pictures(sample, ground_truth)
         )
         return _write(sample, pictures, out)
 
@@ -130,7 +131,7 @@ class Noisy(TrueVideo):
             noise = random.standard_normal(picture.shape, np.float32) * np.float32(self.sigma)
             return np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
 
-        generation = _write(sample, map(spoilt, _true_pictures(sample, ground_truth)), out)
+        generation = _write(sample, map(spoilt, true_pictures(sample, ground_truth)), out)
         return Generation(generation.video, seeds={"noise": sample.seed})
 
 
@@ -167,7 +168,7 @@ def _write(
     return Generation(out)
 
 
-def _true_pictures(sample: Sample, ground_truth: GroundTruth) -> Iterator[np.ndarray]:
+def true_pictures(sample: Sample, ground_truth: GroundTruth) -> Iterator[np.ndarray]:
     """The true clip on the sample's grid, [H, W, 3] uint8 each: what the prediction is compared with."""
     from media.video import read_frames
 

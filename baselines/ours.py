@@ -11,7 +11,7 @@ from benchmark.contract import Generation, Identity, MethodSpec, Preparation, Sa
 if TYPE_CHECKING:
     from reference_model.avatar.io import Avatar
 
-__all__ = ["PERSONALISATION", "SPEC", "AvatarMethod", "Ours"]
+__all__ = ["PERSONALISATION", "SPEC", "AvatarMethod", "Ours", "prepare_avatar", "prepared_avatar"]
 
 PERSONALISATION = Preparation(
     id="reference_avatar",
@@ -48,6 +48,23 @@ SPEC = MethodSpec(
 _AVATAR = "person.avatar"
 
 
+def prepare_avatar(identity: Identity, prepared: Path) -> None:
+    """Make the avatar of the person's reference picture: the whole of `PERSONALISATION`."""
+    from media.image import load_image
+    from reference_model.avatar.io import save_avatar
+    from reference_model.avatar.personalize import create_avatar
+
+    avatar = create_avatar(load_image(identity.reference_image), seed=identity.seed)
+    save_avatar(prepared / _AVATAR, avatar)
+
+
+def prepared_avatar(prepared: Path) -> Avatar:
+    """The avatar that `prepare_avatar` left in a folder."""
+    from reference_model.avatar.io import load_avatar
+
+    return load_avatar(prepared / _AVATAR)
+
+
 class _Animates(Protocol):
     """What drives an avatar: `Animator` or a rival with its interface."""
 
@@ -68,23 +85,17 @@ class AvatarMethod(ABC):
 
     def prepare(self, identity: Identity, prepared: Path) -> None:
         """Make the avatar of the person's reference picture."""
-        from media.image import load_image
-        from reference_model.avatar.io import save_avatar
-        from reference_model.avatar.personalize import create_avatar
-
-        avatar = create_avatar(load_image(identity.reference_image), seed=identity.seed)
-        save_avatar(prepared / _AVATAR, avatar)
+        prepare_avatar(identity, prepared)
 
     def generate(self, sample: Sample, prepared: Path, out: Path) -> Generation:
         """Drive the avatar by the sample's sound, seen as in the reference picture."""
         from media.audio import load_audio
         from media.video import write_video
         from reference_model.animate import FPS
-        from reference_model.avatar.io import load_avatar
 
         if sample.fps != FPS:
             raise ValueError(f"the reference model speaks at {FPS} frames a second, not at {sample.fps:g}")
-        avatar = load_avatar(prepared / _AVATAR)
+        avatar = prepared_avatar(prepared)
         sound = load_audio(sample.audio)
         camera = avatar.camera.resized(sample.width, sample.height)
         frames = self.animator(avatar).frames(

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 ENVIRONMENT_VARIABLE = "AVATARBENCH_CACHE"
-_OWN_FOLDERS = ("inputs", "prepared", "observations")
+_OWN_FOLDERS = ("inputs", "prepared", "observations", "external")
 _LOCK, _SCRATCH = ".lock", ".part-"
 _DIGEST_BYTES = 32
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from benchmark.console import out
@@ -60,19 +61,23 @@ def protocols() -> None:
 def doctor(
     clean: Annotated[bool, typer.Option(help="Empty the cache, too.")] = False,
     cluster: Annotated[bool, typer.Option(help="Look at what --cluster needs, too.")] = False,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", "-m", help="Look at this method instead, and at all that it needs."),
+    ] = None,
 ) -> None:
     """Look at the installation and say what to do about what is missing."""
     from benchmark.cache import clean_cache
-    from benchmark.doctor import examine
+    from benchmark.doctor import examine, examine_one
 
     if clean:
         out.print(f"Freed {clean_cache() / 1e6:.1f} MB of cache.")
     table = Table("", "what", "found", "what to do", header_style="bold")
     healthy = True
-    for check in examine(cluster=cluster):
+    for check in examine(cluster=cluster) if method is None else examine_one(method):
         healthy &= check.ok
         mark = "[green]ok[/green]" if check.ok else "[red]no[/red]"
-        table.add_row(mark, check.name, check.found, check.fix)
+        table.add_row(mark, check.name, escape(check.found), escape(check.fix))
     out.print(table)
     if not healthy:
         raise typer.Exit(EXIT_BAD_INPUT)

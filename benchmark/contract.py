@@ -16,6 +16,7 @@ __all__ = [
     "MethodSpec",
     "Oracle",
     "Preparation",
+    "PreparedOracle",
     "Sample",
 ]
 
@@ -98,6 +99,8 @@ class Generation:
     """Seconds by stage; kept apart from the results."""
     seeds: Mapping[str, int] = field(default_factory=dict)
     """The seeds that were used, by what they decide."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the results has to know about this video, such as a tail that was cut or padded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,8 @@ class Preparation:
     """Raised whenever an equal `Identity` may give other files."""
     sources: tuple[str, ...]
     """Files and folders (`package/path`) whose bytes decide the outcome, as in `MethodSpec.sources`."""
+    state: str = ""
+    """As in `MethodSpec.state`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,8 @@ class MethodSpec:
     licence: str
     """SPDX expression of code and weights."""
     factory: str
-    """`module:Class`; called as `Class(device)` it gives a `Method`, or an `Oracle` if privileged."""
+    """`module:Class`; called as `Class(device)` it gives a `Method`; if privileged an `Oracle`, or a `PreparedOracle`
+    where there is a `preparation`."""
     needs: tuple[str, ...] = ()
     """Import names of optional packages without which the method cannot run."""
     sources: tuple[str, ...] = ()
@@ -133,6 +139,10 @@ class MethodSpec:
 
     Their hash is part of every cache key: a prediction of yesterday's weights is never served for today's.
     """
+    state: str = ""
+    """`module:ATTRIBUTE` of an object whose `state()` gives plain data of what else decides the output: what stands
+    outside of packages, such as another program's checkout. Part of every cache key, as the sources are. Its
+    `checks()` are the lines (`benchmark.doctor.Check`) that `bench doctor --method ID` shows."""
     preparation: Preparation | None = None
     """The per-person work; None when there is none, and `prepare` is then not called."""
     privileged: bool = False
@@ -166,4 +176,16 @@ class Oracle(Protocol):
 
     def generate(self, sample: Sample, ground_truth: GroundTruth, out: Path) -> Generation:
         """Write a video made from the truth to `out`; the same duties as `Method.generate`."""
+        ...
+
+
+class PreparedOracle(Protocol):
+    """An oracle with per-person work: what it prepares sees no more of the person than any method's does."""
+
+    def prepare(self, identity: Identity, prepared: Path) -> None:
+        """As `Method.prepare`, so that the folder can be shared with a method that does not see the truth."""
+        ...
+
+    def generate(self, sample: Sample, ground_truth: GroundTruth, prepared: Path, out: Path) -> Generation:
+        """As `Oracle.generate`, with the folder that `prepare` filled; read only."""
         ...

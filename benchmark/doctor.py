@@ -13,10 +13,10 @@ from pathlib import Path
 
 from benchmark.cache import cache_folder
 from benchmark.manifest import load_dataset
-from benchmark.registry import Listing, list_methods, missing_sources
+from benchmark.registry import Listing, find_method, list_methods, missing_sources, outside_of
 from media.errors import AvatarBenchError
 
-__all__ = ["Check", "examine"]
+__all__ = ["Check", "examine", "examine_one"]
 
 _OWN_PACKAGES = ("media", "reference_model", "benchmark", "baselines", "leaderboard")
 _MIN_FREE_GB = 2.0
@@ -54,6 +54,18 @@ def examine(*, cluster: bool = False) -> Iterator[Check]:
     yield _disk(
         "runs", Path("runs").resolve(), "start bench in another folder, or give --out", "remove old runs"
     )
+
+
+def examine_one(name: str) -> Iterator[Check]:
+    """Look at one method closely: its own parts, and what it needs outside of packages.
+
+    Raises:
+        AvatarBenchError: E501 for an unknown method, E603 when it needs a package that is not installed.
+    """
+    spec = find_method(name)
+    yield _method(Listing(name, spec, None))
+    if spec.state:
+        yield from outside_of(spec.state).checks()
 
 
 def _packages() -> Check:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from benchmark.cache import build_folder, cache_folder, make_folder
 from benchmark.checking import Rejected, check_video, unify_codec
-from benchmark.contract import Generation, Method, Oracle, Preparation
+from benchmark.contract import Generation, Method, Oracle, Preparation, PreparedOracle
 from benchmark.hashing import derive_seed, sha256_file, sha256_json
 from benchmark.inputs import SampleInputs
 from benchmark.metrics.definition import Reason
@@ -36,7 +36,9 @@ __all__ = [
     "video_path",
 ]
 
-ENVIRONMENT_CODES = frozenset({"E502", "E601", "E602", "E603"})
+ENVIRONMENT_CODES = frozenset(
+    {"E502", "E601", "E602", "E603", "E701", "E702", "E703", "E704", "E705", "E706", "E707", "E716", "E732"}
+)
 """Errors that would meet every sample: they end the run instead of becoming a failed row."""
 
 _REASONS: dict[str, Reason] = {
@@ -44,6 +46,11 @@ _REASONS: dict[str, Reason] = {
     "E103": "no_reference_face",
     "E203": "silent",
     "E406": "no_other_clip",
+    "E717": "not_supported",
+    "E721": "length_mismatch",
+    "E722": "aspect_mismatch",
+    "E723": "length_mismatch",
+    "E725": "decode",
 }
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _VERSION = 2  # of the checks and of how a checked video is kept; part of each key
@@ -94,7 +101,7 @@ class Predictor:
     """One method at work in one run."""
 
     info: MethodInfo
-    method: Method | Oracle
+    method: Method | Oracle | PreparedOracle
     preparation: Preparation | None
     run: Path
     device: str
@@ -141,6 +148,7 @@ class Predictor:
         else:
             report.unlink(missing_ok=True)
             update = {"status": "ok", "sha256": sha256_file(target), "seeds": dict(generation.seeds)}
+            update["notes"] = generation.notes
             record = record.model_copy(update=update)
         return record, timings
 
@@ -149,16 +157,20 @@ class Predictor:
         sample = inputs.sample
         with _scratch_folder(target) as scratch:
             out = scratch / target.name
-            if self.info.privileged:
+            if self.info.privileged and self.preparation is None:
                 begin = time.perf_counter()
                 generation = cast(Oracle, self.method).generate(sample, inputs.ground_truth, out)
             else:
-                method = cast(Method, self.method)
+                method = cast(Method | PreparedOracle, self.method)
                 begin = time.perf_counter()
                 prepared = self._prepared(method, inputs, scratch / "prepared")
                 timings["prepare"] = time.perf_counter() - begin
                 begin = time.perf_counter()
-                generation = method.generate(sample, prepared, out)
+                if self.info.privileged:
+                    oracle = cast(PreparedOracle, method)
+                    generation = oracle.generate(sample, inputs.ground_truth, prepared, out)
+                else:
+                    generation = cast(Method, method).generate(sample, prepared, out)
             timings["generate"] = time.perf_counter() - begin
             timings.update({f"generate.{stage}": seconds for stage, seconds in generation.timings_s.items()})
             begin = time.perf_counter()
@@ -168,7 +180,7 @@ class Predictor:
             os.replace(out, target)
         return generation
 
-    def _prepared(self, method: Method, inputs: SampleInputs, empty: Path) -> Path:
+    def _prepared(self, method: Method | PreparedOracle, inputs: SampleInputs, empty: Path) -> Path:
         """The folder of the person's own work, made on first use and kept by the content of its inputs."""
         if self.preparation is None:
             return make_folder(empty)

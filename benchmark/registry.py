@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
-from benchmark.contract import Method, MethodSpec, Oracle, Preparation
+from benchmark.contract import Method, MethodSpec, Oracle, Preparation, PreparedOracle
 from benchmark.hashing import sha256_json, sha256_tree
 from media.errors import AvatarBenchError
 
@@ -20,8 +21,10 @@ __all__ = [
     "create_method",
     "find_method",
     "fingerprint",
+    "hash_sources",
     "list_methods",
     "missing_sources",
+    "outside_of",
     "preparation_fingerprint",
 ]
 
@@ -108,7 +111,7 @@ def find_method(name: str, entries: Iterable[EntryPoint] | None = None) -> Metho
     return listing.spec
 
 
-def create_method(spec: MethodSpec, device: str) -> Method | Oracle:
+def create_method(spec: MethodSpec, device: str) -> Method | Oracle | PreparedOracle:
     """Import the method's class and build it for `device` ("cpu", "cuda" or "cuda:N")."""
     module, _, attribute = spec.factory.partition(":")
     return getattr(importlib.import_module(module), attribute)(device)
@@ -117,12 +120,14 @@ def create_method(spec: MethodSpec, device: str) -> Method | Oracle:
 def fingerprint(spec: MethodSpec) -> str:
     """SHA-256 of what decides the method's output beside the sample: version, code, weights."""
     prepared = None if spec.preparation is None else preparation_fingerprint(spec.preparation)
-    return sha256_json([spec.id, spec.version, spec.factory, _hash_sources(spec.sources), prepared])
+    content = [spec.id, spec.version, spec.factory, hash_sources(spec.sources), prepared]
+    return sha256_json([*content, *_outside_state(spec.state)])
 
 
 def preparation_fingerprint(preparation: Preparation) -> str:
     """SHA-256 of what decides a preparation's outcome beside the person."""
-    return sha256_json([preparation.id, preparation.version, _hash_sources(preparation.sources)])
+    content = [preparation.id, preparation.version, hash_sources(preparation.sources)]
+    return sha256_json([*content, *_outside_state(preparation.state)])
 
 
 def missing_sources(spec: MethodSpec) -> list[str]:
@@ -137,7 +142,21 @@ def _source_exists(source: str) -> bool:
     return found is not None and found.origin is not None and (Path(found.origin).parent / rest).exists()
 
 
-def _hash_sources(sources: Iterable[str]) -> list[list[str]]:
+def _outside_state(name: str) -> list[object]:
+    """What decides the outcome outside of packages; nothing for a method that is all packages."""
+    if not name:
+        return []
+    return [outside_of(name).state()]
+
+
+def outside_of(name: str) -> Any:
+    """The object that `MethodSpec.state` names."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def hash_sources(sources: Iterable[str]) -> list[list[str]]:
+    """Each source with the SHA-256 of its files, as in `MethodSpec.sources`."""
     hashes: list[list[str]] = []
     for source in sorted(sources):
         package, _, rest = source.partition("/")

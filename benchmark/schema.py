@@ -96,6 +96,8 @@ class PredictionRecord(_Strict):
     """Of the video file."""
     seeds: dict[str, int] = {}
     """The seeds that the method reported."""
+    notes: tuple[str, ...] = ()
+    """What the method reported about this video, such as a tail that was cut or padded."""
 
 
 class SampleRow(_Strict):

@@ -95,6 +95,10 @@ class BodyFinder:
                 return self._median(hidden, _framed_closely(image, first), face)
         return None
 
+    def glance(self, image: np.ndarray) -> Body | None:
+        """The body in one look at the whole picture [H, W, 3]: a tenth of the time of `find`, and as much noise."""
+        return self._once(image, _framed(image, None))
+
     def _median(self, image: np.ndarray, window: View, face: FaceBox | None) -> Body | None:
         seen = [body for body in self._views(image, window) if face is None or _belongs(body, face)]
         if len(seen) < len(self._FRAMINGS):  # in fewer than half of the views, plain and mirrored: chance

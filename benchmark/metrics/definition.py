@@ -41,6 +41,7 @@ Reason = Literal[
     "identical",
     "not_finite",
     "no_other_clip",
+    "not_supported",
     "set_only",
     "too_few",
 ]

@@ -13,7 +13,7 @@ from media.landmarks import PersonLandmarks, Side
 from reference_model.body.template import BodyTemplate
 from reference_model.photo.initial_pose import HAND_CHAIN, SIDES, camera_to_world_axes
 
-__all__ = ["HAND_PARENT", "Evidence", "HandEvidence", "collect_evidence"]
+__all__ = ["HAND_PARENT", "Evidence", "HandEvidence", "collect_evidence", "regressor_rows"]
 
 # COCO body point of the template -> mediapipe pose landmark, and how far the latter is to be trusted: over
 # flips and scales of one photograph, hips scatter by up to 16 px; the hand model places wrists better.
@@ -95,7 +95,7 @@ def collect_evidence(
     names = [f"{side}_{part}" for part in _BODY_POINTS for side in SIDES]
     unseen_hands = [side for side in SIDES if side not in landmarks.hands]
     names += [f"{side}_{_INDEX_FINGER}" for side in unseen_hands]
-    regressor = _regressor_rows(template, names)  # [P, V]
+    regressor = regressor_rows(template, names)  # [P, V]
     points = _BODY_POINTS | {_INDEX_FINGER: (19, 0.3)}
     slots = np.array([points[n.split("_", 1)[1]][0] + n.startswith("right") for n in names])
     trust = np.array([points[n.split("_", 1)[1]][1] for n in names])
@@ -156,7 +156,7 @@ def _hand(template: BodyTemplate, side: Side, landmarks: PersonLandmarks, tips: 
     )
 
 
-def _regressor_rows(template: BodyTemplate, names: list[str]) -> np.ndarray:
+def regressor_rows(template: BodyTemplate, names: list[str]) -> np.ndarray:
     """Dense weights `[P, V]` of the named body points over the template's vertices."""
     keypoints = list(template.keypoint_names)
     dense = np.zeros((len(names), len(template.vertices)))

@@ -8,6 +8,7 @@ distances count in shoulder widths, so that they hold for any size of picture.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, grid_sample
 
-from media.landmarks import PersonLandmarks
+from media.landmarks import PersonLandmarks, Side
 from reference_model.body.skinning import BodyState, Posed, TemplateTensors, pose
 from reference_model.body.template import BodyTemplate, load_template
 from reference_model.photo.adam import Adam
@@ -24,7 +25,7 @@ from reference_model.photo.evidence import HAND_PARENT, Evidence, HandEvidence, 
 from reference_model.photo.initial_pose import SIDES, initial_rotations, legs_visible
 from reference_model.render.camera import FRONTAL, Camera
 
-__all__ = ["Fit", "fit_body"]
+__all__ = ["Fit", "fit_body", "joint_stiffness"]
 
 
 _FOCAL_PRIOR = 1.5  # focal length over the longer side of the photograph: a portrait lens
@@ -119,7 +120,7 @@ def fit_body(landmarks: PersonLandmarks, image_size: tuple[int, int], alpha: np.
     evidence = collect_evidence(template, landmarks, width, height, alpha)
     tensors = TemplateTensors(template, vertex_subset=evidence.vertices)
     unknowns = _start(template, tensors, landmarks, evidence)
-    stiffness = _joint_stiffness(template, landmarks)
+    stiffness = joint_stiffness(template, landmarks.hands, legs_seen=legs_visible(landmarks))
     for stage in _STAGES:
         _run_stage(stage, unknowns, tensors, evidence, stiffness)
     with torch.no_grad():
@@ -159,10 +160,15 @@ def _start(
     return unknowns
 
 
-def _joint_stiffness(template: BodyTemplate, landmarks: PersonLandmarks) -> Tensor:
-    """Weight of each joint's squared angle, `[J, 1]`; what is out of sight stays as it is at rest."""
-    legs_seen = legs_visible(landmarks)
-    unseen_hands = tuple(f".{SIDES[side]}" for side in SIDES if side not in landmarks.hands)
+def joint_stiffness(template: BodyTemplate, hands: Collection[Side], *, legs_seen: bool) -> Tensor:
+    """Weight of each joint's squared angle, `[J, 1]`; what is out of sight stays as it is at rest.
+
+    Args:
+        template: The body.
+        hands: Those in sight.
+        legs_seen: Whether a knee is in sight.
+    """
+    unseen_hands = tuple(f".{SIDES[side]}" for side in SIDES if side not in hands)
 
     def stiffness(name: str) -> float:
         if not legs_seen and name.startswith(_LEG):

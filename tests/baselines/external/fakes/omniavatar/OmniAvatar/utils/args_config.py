@@ -1,0 +1,1 @@
+"""Stands for the options of OmniAvatar; see scripts/inference.py."""
