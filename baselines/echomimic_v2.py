@@ -77,7 +77,6 @@ TOOL = Tool(
         ),
         Weight("pretrained_weights/audio_processor/tiny.pt", "the Whisper release, tiny.pt"),
     ),
-    programs=("ffmpeg",),
     faults=(
         Rule(
             r"No such file or directory: '.*\.npy'",

@@ -6,6 +6,7 @@ Written from `scripts/inference.py` and `OmniAvatar/utils/args_config.py` of the
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping
 
 from baselines.external.declaration import (
@@ -148,9 +149,10 @@ def write_inputs(job: Job) -> Mapping[str, str]:
             got=prompt,
         )
     _silent_frames(job.parameters)
-    picture = job.folder / "reference.png"
+    picture, sound = job.folder / "reference.png", job.folder / "audio.wav"
     write_framed(picture, job.clip.reference_image, _framing(job.clip))
-    line = f"{prompt}@@{picture}@@{job.clip.audio}"
+    shutil.copyfile(job.clip.audio, sound)
+    line = f"{prompt}@@{picture}@@{sound}"
     (job.folder / f"{job.run}.txt").write_text(line + "\n", encoding="utf-8")
     return {}
 

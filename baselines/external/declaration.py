@@ -188,7 +188,7 @@ class Job:
     checkout: Path | None
     """Of the stage's tool."""
     folder: Path
-    """Empty; to write into."""
+    """Empty; to write into. What a command reads of the sample is copied here: docker shows it no other folder."""
 
     @property
     def clip(self) -> Sample:

@@ -1,7 +1,8 @@
 """Starts a program in a process group of its own, with a time limit and its output in files.
 
-Nobody survives: not a grandchild after the program has ended or timed out, and not the group of a benchmark that was
-killed itself, which the next start ends (`end_orphans`).
+Nobody survives: not a grandchild after the program has ended or timed out, and not what a benchmark that was killed
+itself left running, which the next start ends (`end_orphans`). A group is not enough for that, because torchrun gives
+each worker a session of its own; so every process that inherits the launch's mark in its environment is ended.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import time
@@ -24,6 +26,8 @@ __all__ = ["LOG", "Ended", "end_orphans", "last_lines", "launch", "read_log"]
 LOG = ("stdout.log", "stderr.log")
 GRACE_S = 20.0
 """Between the polite signal and the final one."""
+_END_S = 10.0  # a process that waits for a driver dies when it returns, not when it is told to
+_MARK = "AVATARBENCH_LAUNCH"
 _POLL_S = 0.05
 _TAIL_BYTES = 200_000
 
@@ -61,19 +65,20 @@ def launch(
         variables: All of its environment.
         logs: Folder of `stdout.log` and `stderr.log`.
         limit_s: Seconds after which the whole group is ended.
-        note: File that names the group while it runs, for `end_orphans`.
+        note: File that has the launch's mark while it runs, for `end_orphans`.
         container: Name of the docker container that the program is, which no signal to the group reaches.
 
     Raises:
         AvatarBenchError: E706 when it cannot be started.
     """
-    begin = time.monotonic()
+    begin, mark = time.monotonic(), secrets.token_hex(8)
+    write_json(note, {"mark": mark, "container": container})
     with open(logs / LOG[0], "wb") as out, open(logs / LOG[1], "wb") as err:
         try:
             process = subprocess.Popen(
                 list(command),
                 cwd=cwd,
-                env=dict(variables),
+                env={**variables, _MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -88,7 +93,6 @@ def launch(
                 fix="check its environment.",
             ) from error
         try:
-            write_json(note, {"group": process.pid, "born": _born(process.pid), "container": container})
             timed_out = not _wait(process, begin + limit_s)
             if timed_out:
                 _end_container(container)
@@ -98,28 +102,24 @@ def launch(
             _end_container(container)
             raise
         finally:
-            _signal(process.pid, signal.SIGKILL)  # the group: children that outlived the program, too
+            _end_marked(mark)
             code = process.wait()
             note.unlink(missing_ok=True)
     return Ended(code, timed_out, time.monotonic() - begin)
 
 
 def end_orphans(note: Path) -> bool:
-    """End the group that a killed benchmark left behind; only for the holder of the lock that guards `note`.
+    """End what a killed benchmark left running; only for the holder of the lock that guards `note`.
 
     Returns:
-        Whether there was one.
+        Whether there was something.
     """
     try:
         found = json.loads(note.read_text(encoding="utf-8"))
-        group, born, container = int(found["group"]), found["born"], found["container"]
+        mark, container = str(found["mark"]), found["container"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    alive = born is not None and _born(group) == born  # else the number belongs to somebody else by now
-    if alive:
-        _signal(group, signal.SIGKILL)
-        while _born(group) == born and _state(group) != "Z":
-            time.sleep(_POLL_S)
+    alive = _end_marked(mark)
     _end_container(container)
     note.unlink(missing_ok=True)
     return alive
@@ -169,20 +169,24 @@ def _signal(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _stat(pid: int) -> list[str] | None:
-    """Fields of /proc/PID/stat from the third on; None without such a process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
+def _end_marked(mark: str) -> bool:
+    """End all processes of a launch, again and again while they start new ones; returns whether there were any."""
+    found = False
+    deadline = time.monotonic() + _END_S
+    while (pids := _marked(mark)) and time.monotonic() < deadline:
+        found = True
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_POLL_S)
+    return found
 
 
-def _born(pid: int) -> str | None:
-    """When a process was started, in ticks since the machine was: with its number a name that is not used twice."""
-    fields = _stat(pid)
-    return None if fields is None else fields[19]
-
-
-def _state(pid: int) -> str | None:
-    fields = _stat(pid)
-    return None if fields is None else fields[0]
+def _marked(mark: str) -> list[int]:
+    """The living processes that inherited a launch's mark; the environment of a dead one reads as empty."""
+    wanted, found = f"{_MARK}={mark}".encode(), []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found

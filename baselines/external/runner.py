@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from baselines.external.declaration import ExternalMethod, Job, Video
+from baselines.external.declaration import ExternalMethod, Job, Value, Video
 from baselines.external.preflight import check_method
-from baselines.external.settings import parameters_of
+from baselines.external.settings import parameters_of, settings_of
 from baselines.external.stages import Finished, Seen, StageRunner, call
+from baselines.external.state import commit_of
 from baselines.external.videos import write_aligned
 from benchmark.contract import Generation, GroundTruth, Identity, Sample
 from benchmark.results import write_json
@@ -31,6 +33,7 @@ class ExternalRunner:
         self._method = method
         self._parameters = parameters_of(method)
         self._stages = StageRunner(self._parameters, device)
+        self._notes = (*_changed_tools(method), *_changed_parameters(method, self._parameters))
 
     def prepare(self, identity: Identity, prepared: Path) -> None:
         """Run the stages that see only the person; their outputs stay in the cache of stages."""
@@ -61,7 +64,7 @@ class ExternalRunner:
             raise
         scopes = {stage.id: stage.scope for stage in method.stages}
         seconds = {name: made.seconds for name, made in done.items() if scopes[name] != "identity"}
-        return Generation(out, seconds, {"sample": sample.seed}, notes)
+        return Generation(out, seconds, {"sample": sample.seed}, (*notes, *self._notes))
 
     def _read(self, sample: Sample, identity: Identity, done: dict[str, Finished], out: Path) -> Video:
         folders = {name: made.folder for name, made in done.items()}
@@ -85,6 +88,22 @@ class ExternalOracle(ExternalRunner):
         if out is None:
             return self._generate(sample, ground_truth, None, place)
         return self._generate(sample, ground_truth, place, out)
+
+
+def _changed_tools(method: ExternalMethod) -> Iterator[str]:
+    """Tools that are not the published ones: a reader of the results must know."""
+    for tool in method.tools:
+        found = commit_of(settings_of(tool).checkout)
+        if found.commit != tool.commit:
+            yield f"{tool.id} at commit {found.commit or 'unknown'} instead of {tool.commit}"
+        if found.changes is not None:
+            yield f"{tool.id} with changed files (difference {found.changes[:12]})"
+
+
+def _changed_parameters(method: ExternalMethod, parameters: Mapping[str, Value]) -> Iterator[str]:
+    for name, default in method.parameters:
+        if parameters[name] != default:
+            yield f"{name} = {parameters[name]!r} instead of {default!r}"
 
 
 def _seed_of(prepared: Path | None, otherwise: int) -> int:

@@ -8,15 +8,16 @@ import json
 import os
 import re
 import shutil
+import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from baselines.external.declaration import Job, Output, Scope, Stage, Tool, Value
-from baselines.external.environments import container_name, full_command, variables_for
+from baselines.external.environments import container_name, full_command, gpus_for, variables_for
 from baselines.external.failures import explain
 from baselines.external.launcher import end_orphans, launch
 from baselines.external.settings import ToolSettings, settings_of
@@ -108,10 +109,13 @@ class StageRunner:
         settings = None if stage.tool is None else settings_of(stage.tool)
         key = self._key(stage, seen, needs, settings)
         place = make_folder(_home()) / f"{stage.id}-{key}"
-        with _lock(f"stage {stage.id} {key}"):
+        with ExitStack() as stack:
+            note = stack.enter_context(_lock(f"stage {stage.id} {key}"))
             finished = _finished(stage, key, place)
             if finished is not None:
                 return finished
+            if stage.command and settings is not None:
+                note = stack.enter_context(self._alone(settings))
             shutil.rmtree(place, ignore_errors=True)
             for name in (_INPUTS, _LOGS):
                 make_folder(place / name)
@@ -119,16 +123,8 @@ class StageRunner:
             folders = {name: stage_done.folder for name, stage_done in needs.items()}
             run = f"ab{key[:_RUN_LENGTH]}"
             known = {name: self._parameters[name] for name in stage.parameters}
-            job = Job(
-                run,
-                seen.identity,
-                seen.sample,
-                seen.ground_truth,
-                folders,
-                known,
-                checkout,
-                place / _INPUTS,
-            )
+            what = (seen.identity, seen.sample, seen.ground_truth)
+            job = Job(run, *what, folders, known, checkout, place / _INPUTS)
             begin = time.monotonic()
             try:
                 values = dict(call(stage.write, job) or {}) if stage.write else {}
@@ -137,7 +133,7 @@ class StageRunner:
                     needed.forget()
                 raise
             if stage.command and stage.tool is not None and settings is not None:
-                kept = self._command(stage, stage.tool, settings, job, values, place)
+                kept = self._command(stage, stage.tool, settings, job, values, place, note)
             else:
                 os.rename(place / _INPUTS, place / _OUTPUTS)
                 kept = {path.name: str(path.relative_to(place)) for path in (place / _OUTPUTS).iterdir()}
@@ -154,9 +150,21 @@ class StageRunner:
         before = {name: finished.key for name, finished in needs.items()}
         known = {name: self._parameters[name] for name in stage.parameters}
         content = [_VERSION, declared, hash_sources(stage.sources), state, parameter_state(known), before]
-        return sha256_json(
-            json.loads(json.dumps([*content, self._device.partition(":")[0], *seen.content()]))
-        )[:32]
+        return sha256_json(json.loads(json.dumps([*content, *seen.content()])))[:32]
+
+    @contextmanager
+    def _alone(self, settings: ToolSettings) -> Iterator[Path]:
+        """Work in a checkout alone, since most tools write into their own, and alone on its GPUs.
+
+        Yields:
+            Where the launch's note stands; what a killed benchmark left running there has been ended.
+        """
+        with ExitStack() as stack:
+            for gpu in sorted(gpus_for(settings, self._device)):
+                stack.enter_context(_lock(f"gpu {gpu} of {socket.gethostname()}"))
+            note = stack.enter_context(_lock(f"checkout {settings.checkout.resolve()}"))
+            end_orphans(note)
+            yield note
 
     def _command(
         self,
@@ -166,6 +174,7 @@ class StageRunner:
         job: Job,
         values: Mapping[str, str],
         place: Path,
+        note: Path,
     ) -> dict[str, str]:
         """Run the stage's command and take its outputs; returns where each is, below `place`."""
         filled = _placeholders(job, stage, values)
@@ -183,24 +192,20 @@ class StageRunner:
         )
         seconds = 0.0 if job.sample is None else job.sample.n_frames / job.sample.fps
         limit_s = settings.time_factor * (stage.limit.base_s + stage.limit.per_second_s * seconds)
-        # Most tools write into their own checkout, so one of them works in it at a time.
-        with _lock(f"checkout {settings.checkout.resolve()}") as note:
-            end_orphans(note)
-            begin = time.time() - _CLOCK_S
-            container = container_name(job.run) if settings.environment.kind == "docker" else None
-            ended = launch(
-                command,
-                cwd=cwd,
-                variables=variables,
-                logs=place / _LOGS,
-                limit_s=limit_s,
-                note=note,
-                container=container,
-            )
-            found = {output.name: _find(output, filled, begin, place, stage) for output in stage.outputs}
-            explain(stage, tool, ended, found, place / _LOGS, settings)
-            make_folder(place / _OUTPUTS)
-            return {output.name: _take(output, found[output.name], place) for output in stage.outputs}
+        begin = time.time() - _CLOCK_S
+        ended = launch(
+            command,
+            cwd=cwd,
+            variables=variables,
+            logs=place / _LOGS,
+            limit_s=limit_s,
+            note=note,
+            container=container_name(job.run) if settings.environment.kind == "docker" else None,
+        )
+        found = {output.name: _find(output, filled, begin, place, stage) for output in stage.outputs}
+        explain(stage, tool, ended, found, place / _LOGS, settings)
+        make_folder(place / _OUTPUTS)
+        return {output.name: _take(output, found[output.name], place) for output in stage.outputs}
 
 
 def call(name: str, *arguments: object) -> Any:

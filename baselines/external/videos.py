@@ -25,7 +25,10 @@ __all__ = ["MAX_PADDED", "source_frames", "write_aligned"]
 MAX_PADDED = 2
 """Frames at the end that may be repeated; a video that lacks more is refused."""
 _FPS_TOLERANCE = 0.02
-_FLAT, _STILL = 2.0, 0.02  # of 255: deviation within a picture; mean difference to the first picture
+_FLAT, _STILL = (
+    2.0,
+    3.0,
+)  # of 255, at 48 x 48: deviation within a picture; greatest difference to the first one
 _RESEMBLANCE = 0.9
 _SMALL = (48, 48)
 
@@ -136,7 +139,7 @@ def _look(video: Video) -> _Seen:
             if first is None:
                 first, small = picture, here
             flat = flat and float(here.std()) < _FLAT
-            still = still and float(np.abs(here - small).mean()) < _STILL
+            still = still and float(np.abs(here - small).max()) < _STILL
             n_frames += 1
     except AvatarBenchError as error:
         raise AvatarBenchError(

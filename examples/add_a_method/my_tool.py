@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 from baselines.external.declaration import (
     ExternalMethod,
@@ -59,11 +60,13 @@ SPEC = method_spec(ROW, "my_tool:ROW")
 def write_inputs(job: Job) -> None:
     """What the command needs, in `job.folder`."""
     clip = job.clip
+    for source, name in ((clip.reference_image, "picture.png"), (clip.audio, "sound.wav")):
+        shutil.copyfile(source, job.folder / name)
     (job.folder / "job.json").write_text(
         json.dumps(
             {
-                "picture": str(clip.reference_image),
-                "sound": str(clip.audio),
+                "picture": str(job.folder / "picture.png"),
+                "sound": str(job.folder / "sound.wav"),
                 "n_frames": clip.n_frames,
                 "fps": clip.fps,
                 "out": str(job.folder / "video.mp4"),

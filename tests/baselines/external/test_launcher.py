@@ -102,11 +102,21 @@ def test_what_a_killed_benchmark_leaves_running_is_ended_by_the_next(tmp_path: P
     assert not end_orphans(tmp_path / "note.json")
 
 
-def test_a_number_that_belongs_to_another_process_by_now_is_left_alone(tmp_path: Path):
+def test_a_child_in_a_session_of_its_own_is_ended_too(tmp_path: Path):
+    """As torchrun starts its workers."""
+    code = (
+        "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'],"
+        " start_new_session=True).pid)"
+    )
+    assert run(tmp_path, code).code == 0
+    assert not is_alive(int((tmp_path / "stdout.log").read_text()))
+
+
+def test_a_process_of_somebody_else_is_left_alone(tmp_path: Path):
     bystander = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(300)"], start_new_session=True
     )
-    (tmp_path / "note.json").write_text(json.dumps({"group": bystander.pid, "born": "1", "container": None}))
+    (tmp_path / "note.json").write_text(json.dumps({"mark": "0123456789abcdef", "container": None}))
     assert not end_orphans(tmp_path / "note.json")
     assert is_alive(bystander.pid)
     bystander.kill()

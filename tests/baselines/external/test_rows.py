@@ -19,6 +19,7 @@ from fake_checkouts import describe, make_checkout, make_environment
 from short_runs import FPS, N_FRAMES, adapt, make_clips, predict, score
 
 from baselines.echomimic_v2 import ECHOMIMIC_V2
+from baselines.external import launcher
 from baselines.external.declaration import ExternalMethod
 from baselines.gt_pose_external import LHM_GT_POSE, PERSONA_GT_POSE
 from baselines.hunyuan_video_avatar import HUNYUAN_VIDEO_AVATAR
@@ -159,13 +160,14 @@ def test_three_samples_are_predicted_aligned_and_scored_although_the_run_was_kil
 
 
 def wait_for_hanging_tool(process: subprocess.Popen[bytes], cache: Path) -> int:
-    """The process group of the tool that hangs in a run of `process`."""
+    """The first process of the tool that hangs in a run of `process`."""
     while True:
         for log in cache.glob("external/*/logs/stdout.log"):
             if not (log.parents[1] / "stage.json").exists() and "loading weights" in log.read_text():
                 for note in (cache / "external" / "locks").glob("*.json"):
-                    if text := note.read_text():
-                        return json.loads(text)["group"]
+                    mark = json.loads(note.read_text() or "{}").get("mark", "")
+                    if pids := launcher._marked(mark):
+                        return min(pids)
         assert process.poll() is None
         time.sleep(0.05)
 
