@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from benchmark.console import err, out, progress_bar
+from benchmark.console import TableInBlocks, err, out, progress_bar
 from media.errors import AvatarBenchError
 
 if TYPE_CHECKING:
@@ -53,24 +53,28 @@ def ladder(
     _finish(climbed)
 
 
-def _value_table(climbed: Ladder) -> Table:
+def _value_table(climbed: Ladder) -> TableInBlocks:
     """The value of each metric at each rung."""
     result = climbed.result
     title = (
         f"sanity ladder, {result.protocol_id} on {result.dataset.id}: "
         f"clips {result.n_samples}, people {result.n_identities}"
     )
-    table = Table("rung", title=title, title_justify="left", header_style="bold")
-    for metric in climbed.metrics:
-        table.add_column(
-            metric.column + {"higher": " ↑", "lower": " ↓", "none": ""}[metric.direction], justify="right"
-        )
-    for method in result.methods:
-        found = {summary.metric_id: summary for summary in method.metrics}
-        shown = [found[metric.id] for metric in climbed.metrics]
-        cells = [f"- ({s.reason})" if s.value is None else f"{s.value:.4g}" for s in shown]
-        table.add_row(method.id, *cells)
-    return table
+
+    def build(chosen: range) -> Table:
+        table = Table("rung", title=title, title_justify="left", header_style="bold")
+        metrics = [climbed.metrics[index] for index in chosen]
+        for metric in metrics:
+            arrow = {"higher": " ↑", "lower": " ↓", "none": ""}[metric.direction]
+            table.add_column(metric.column + arrow, justify="right")
+        for method in result.methods:
+            found = {summary.metric_id: summary for summary in method.metrics}
+            shown = [found[metric.id] for metric in metrics]
+            cells = [f"- ({s.reason})" if s.value is None else f"{s.value:.4g}" for s in shown]
+            table.add_row(method.id, *cells)
+        return table
+
+    return TableInBlocks(len(climbed.metrics), build)
 
 
 def _order_table(climbed: Ladder) -> Table:

