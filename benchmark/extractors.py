@@ -46,6 +46,7 @@ __all__ = [
     "Network",
     "Networks",
     "PairExtractor",
+    "extractor_weights",
     "weights_of",
 ]
 
@@ -363,10 +364,10 @@ EXTRACTORS: dict[str, Extractor] = {
 
 def weights_of(metric: Metric | SetMetric) -> tuple[str, ...]:
     """Ids of the fetched weights that a metric needs; none for one that runs without a download."""
-    networks = (
-        network
-        for need in metric.needs
-        for network in (EXTRACTORS[need].network, *EXTRACTORS[need].further_networks)
-        if network is not None
-    )
-    return tuple(dict.fromkeys(weight for network in networks for weight in network.weights))
+    return tuple(dict.fromkeys(w for need in metric.needs for w in extractor_weights(EXTRACTORS[need])))
+
+
+def extractor_weights(extractor: Extractor) -> tuple[str, ...]:
+    """Ids of the fetched weights that an extractor needs."""
+    networks = (extractor.network, *extractor.further_networks)
+    return tuple(weight for network in networks if network is not None for weight in network.weights)
