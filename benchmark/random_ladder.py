@@ -26,7 +26,7 @@ from benchmark.schema import SampleRow
 from benchmark.scorer import score_samples
 from benchmark.stages import Work, predict_stage
 
-__all__ = ["run_random_ladder"]
+__all__ = ["calibration", "run_random_ladder"]
 
 _CALIBRATION_FRAMES = 64
 
@@ -48,7 +48,7 @@ def run_random_ladder(options: RunOptions, metric_ids: Sequence[str], progress: 
     run = open_run(folder, options.dataset, progress)
     needed = {weight: None for metric in metrics for weight in weights_of(metric)}
     missing = missing_weights(tuple(needed))
-    frames, samples = _calibration(run)
+    frames, samples = calibration(run)
     rows: list[SampleRow] = []
     features: dict[tuple[str, str], dict[str, np.ndarray]] = {}
     with random_weights(missing, frames, samples), Networks() as networks:
@@ -66,8 +66,8 @@ def run_random_ladder(options: RunOptions, metric_ids: Sequence[str], progress: 
     return Ladder(folder, result, metrics, tuple(judge(metrics, rows, result)), len(lost), random)
 
 
-def _calibration(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Frames and sound of the first sample."""
+def calibration(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Frames [T, H, W, 3] and sound [S] of the first sample, as `random_weights` wants them."""
     from benchmark.observations import SoundView
 
     first = run.samples[0]

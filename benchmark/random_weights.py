@@ -27,7 +27,7 @@ from benchmark.weights import FOLDERS_VARIABLE, WEIGHTS, expected_facts, find_we
 from benchmark.weights_lock import FileFacts, record_file
 from media.errors import AvatarBenchError
 
-__all__ = ["missing_weights", "random_weights"]
+__all__ = ["missing_weights", "random_weights", "register_made"]
 
 _MAKERS = Path(__file__).resolve().parents[1] / "tests" / "parity"
 _CHECKPOINT = """
@@ -48,7 +48,7 @@ def missing_weights(ids: Sequence[str]) -> tuple[str, ...]:
 
 
 @contextmanager
-def random_weights(ids: Sequence[str], frames: np.ndarray, samples: np.ndarray) -> Iterator[None]:
+def random_weights(ids: Sequence[str], frames: np.ndarray, samples: np.ndarray) -> Iterator[Path]:
     """Let made files stand for the weights `ids`, in this process and those that it starts, and vanish afterwards.
 
     The cache is another one meanwhile, so that nothing computed with them stays; what needs no weights is read from and
@@ -58,6 +58,9 @@ def random_weights(ids: Sequence[str], frames: np.ndarray, samples: np.ndarray) 
         ids: Keys of `WEIGHTS`.
         frames: [T, H, W, 3] uint8 sRGB at 25 fps, T at least 32, to calibrate with.
         samples: [S] int16 at 16 kHz of the same clip.
+
+    Yields:
+        The folder of the made files.
 
     Raises:
         AvatarBenchError: E603 without a checkout.
@@ -82,8 +85,8 @@ def random_weights(ids: Sequence[str], frames: np.ndarray, samples: np.ndarray) 
         for weight_id in ids:
             _make(weight_id, folder, frames, samples)
             stack.callback(WEIGHTS.__setitem__, weight_id, WEIGHTS[weight_id])
-            _register(weight_id, folder)
-        yield
+            register_made(weight_id, folder)
+        yield folder
 
 
 def _borrow_cache(cache: Path) -> None:
@@ -100,8 +103,8 @@ def _restore(variable: str, before: str | None) -> None:
         os.environ[variable] = before
 
 
-def _register(weight_id: str, folder: Path) -> None:
-    """Let the registry know the made files by their hashes."""
+def register_made(weight_id: str, folder: Path) -> None:
+    """Let the registry of this process know the made files of a weight by their hashes."""
     weight = WEIGHTS[weight_id]
     facts = {
         name: FileFacts(bytes=(folder / name).stat().st_size, sha256=sha256_file(folder / name))

@@ -66,7 +66,7 @@ def clips() -> Mapping[str, tuple[list[np.ndarray], float, float]]:
         "two_faces": ([np.hstack(pair) for pair in zip(person, other, strict=True)], 25, 0.3),
         "leaves": ([*person[:4], *[empty] * 4, *person[8:]], 25, 0.3),
         "no_hand": (head, 25, 0.3),
-        "silent": (long, 25, 0.0),
+        "silent": (long, 25, 0.0008),  # hardly a sound: -67 dB
         "film_24": (person, 24, 0.3),
         "video_30": (mini_frames("mini07-t1-01", 16), 30, 0.3),
         "four_k": (sized(person, 2880, 3840), 25, 0.3),
@@ -148,14 +148,20 @@ def test_64_px_are_enlarged_to_the_protocols_size_and_measured(scored):
     assert scored["px_64", "person_clarity_mini"].value < scored["film_24", "person_clarity_mini"].value
 
 
-def test_three_frames_are_refused_before_anything_is_written(tmp_path: Path, capsys):
+@pytest.mark.parametrize(
+    ("n_frames", "level", "code", "word"), [(3, 0.3, "E402", "too short"), (12, 0.0, "E203", "silent")]
+)
+def test_three_frames_and_no_sound_at_all_are_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], n_frames: int, level: float, code: str, word: str
+):
     path = tmp_path / "data" / "short" / "clip.mp4"
     path.parent.mkdir(parents=True)
-    write_video(path, mini_frames("mini07-t1-01", 3), 25, audio=speech(1920, 0.3))
+    sound = speech(n_frames * SAMPLE_RATE // 25, level)
+    write_video(path, mini_frames("mini07-t1-01", n_frames), 25, audio=sound)
     arguments = ["run", "-m", "frozen", "--dataset", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
     assert main(arguments) == 3
     message = capsys.readouterr().err
-    assert "E402" in message and "too short" in message
+    assert code in message and word in message
     assert not (tmp_path / "run").exists()
 
 
