@@ -58,6 +58,8 @@ class MetricRule(BaseModel):
     """Version that the protocol was written for."""
     on_miss: Literal["excluded", "zero"]
     """What a sample, hand or face without a finding costs; `excluded` shows in the coverage."""
+    settings: dict[str, int | float | str | tuple[float, ...]] = {}
+    """Numbers that the definition rests on; the code must have the same (`benchmark.metrics.settings`)."""
     stands_in_for: str | None = None
     """Id of the metric whose place this one takes where weights are missing, without being it."""
 

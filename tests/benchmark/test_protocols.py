@@ -11,6 +11,7 @@ import benchmark.protocol
 from benchmark.cli import main
 from benchmark.extractors import weights_of
 from benchmark.metrics.catalogue import METRICS, metrics_of, missing_metrics
+from benchmark.metrics.settings import SETTINGS
 from benchmark.protocol import Protocol, list_protocols, load_protocol
 from media.errors import AvatarBenchError
 
@@ -81,6 +82,16 @@ def test_a_metric_of_another_version_or_cost_of_a_miss_is_another_metric():
             AvatarBenchError, match=r"E503: the protocol 'mini-v1' asks for metrics .* \(1 of 1\)"
         ):
             metrics_of(changed(mini, metrics=[first]))
+
+
+def test_a_setting_that_the_code_does_not_have_makes_another_metric():
+    paper = load_protocol("paper-v1")
+    rules = {rule.id: rule for rule in paper.metrics}
+    assert {rule.id for rule in paper.metrics if rule.settings} == SETTINGS.keys()
+    assert all(rules[name].settings == dict(SETTINGS[name]) for name in SETTINGS)
+    fvd = rules["fvd_sgv16"].model_dump() | {"settings": {"window_frames": 128}}
+    with pytest.raises(AvatarBenchError, match=r"E503(.|\n)*window_frames 16, not 128"):
+        metrics_of(changed(paper, metrics=[fvd]))
 
 
 @pytest.mark.parametrize(
