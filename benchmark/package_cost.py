@@ -1,7 +1,7 @@
 """What one scoring run costs beside the published packages one after another: `python -m benchmark.package_cost`.
 
-Each package runs as its users run it: in a process of its own, for one metric and one method at a time, decoding truth
-and prediction again. Ours measures the same metrics of the same clips in one run, with an empty store. Both get the
+Each package runs as its users run it: in a process of its own, for one metric, decoding truth and prediction of each
+method again. Ours measures the same metrics of the same clips in one run, with an empty store. Both get the
 same calibrated random weights (`benchmark.random_weights`), so the networks are equal, and CPU seconds of all threads
 are compared, apart for loading (imports included), decoding, and the rest, which is the networks and arithmetic.
 It needs a checkout with its development packages. Q-Align and SyncNet are not in it: the checkpoint of the one
@@ -133,7 +133,8 @@ def _load_identity(weights: Path) -> Callable[[Frames, Frames], None]:
         for frame in (truth[0], *prediction):
             picture = np.ascontiguousarray(frame[..., ::-1])
             boxes, points = detector.detect(picture)
-            for box, five in zip(boxes, points, strict=True):  # FaceAnalysis describes every face
+            fives = [] if points is None else list(points)
+            for box, five in zip(boxes, fives, strict=True):  # FaceAnalysis describes every face
                 recogniser.get(picture, Face(bbox=box[:4], kps=five, det_score=box[4]))
 
     return work
@@ -269,11 +270,7 @@ def _compare(n_clips: int) -> tuple[dict[str, dict[str, float]], dict[str, float
                 for inputs in run.samples
             ]
             job = {"weights": str(weights), "size": [view.width, view.height]}
-            per_method = [pairs[start : start + n_clips] for start in range(0, len(pairs), n_clips)]
-            published = {
-                name: _sum(_child(job | {"package": name, "pairs": some}) for some in per_method)
-                for name in _LOADERS
-            }
+            published = {name: _child(job | {"package": name, "pairs": pairs}) for name in _LOADERS}
             ours = _child(job | {"run": str(folder)}, {ENVIRONMENT_VARIABLE: str(empty)})
     return published, ours
 
