@@ -65,6 +65,7 @@ def aggregate(
         samples_sha256=samples_sha256,
         features_sha256={"/".join(key): file.sha256 for key, file in sorted(features.items())},
         methods=tuple(results),
+        needs_weights=protocol.needs_weights,
     )
 
 

@@ -73,7 +73,7 @@ _Force = Annotated[bool, typer.Option("--force", help="Make again what is finish
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be made.")]
 _Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes that share the people; default: one a core. Not on a GPU."),
+    typer.Option(min=1, help="Processes that share people and clips; default: one a core. Not on a GPU."),
 ]
 _Cluster = Annotated[
     str | None, typer.Option(help="slurm, or local for processes of this machine: run in shards.")
@@ -167,11 +167,12 @@ def score(
     sample: _Sample = None,
     force: _Force = False,
     dry_run: _DryRun = False,
+    workers: _Workers = None,
 ) -> None:
     """Only score the predictions of a run (give --dataset again if the run had one)."""
     from benchmark.stages import foresee_scores, score_stage
 
-    work = _work(sample, force, None, 1)
+    work = _work(sample, force, None, workers)
     with progress_bar() as progress:
         if dry_run:
             outlook = foresee_scores(folder, dataset, work, progress)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from benchmark.plan import Progress
 
-__all__ = ["err", "out", "progress_bar"]
+__all__ = ["TableInBlocks", "err", "out", "progress_bar"]
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -42,3 +44,25 @@ def progress_bar() -> Iterator[Progress]:
                 err.print(what, style="yellow", markup=False)
 
         yield update
+
+
+class TableInBlocks:
+    """A table of many columns as several tables below each other, each no wider than the terminal."""
+
+    def __init__(self, n_columns: int, build: Callable[[range], Table]) -> None:
+        """`build` makes the table of some of the columns, with what each block repeats."""
+        self._n_columns = n_columns
+        self._build = build
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        """Fill blocks from the left."""
+        start, unbounded = 0, options.update(max_width=10_000)
+        while start < self._n_columns:
+            stop = start + 1
+            while stop < self._n_columns:
+                wider = self._build(range(start, stop + 1))
+                if console.measure(wider, options=unbounded).maximum > options.max_width:
+                    break
+                stop += 1
+            yield self._build(range(start, stop))
+            start = stop

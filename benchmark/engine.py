@@ -153,7 +153,8 @@ class _Engine:
         names[request.truth] = f"truth {request.sample_id}"
         with ExitStack() as stack:
             streams: dict[ClipView, Generator[np.ndarray, None, None]] = {}
-            live = list(jobs)
+            # Jobs of one file stand together: what they share about its frame is still at hand.
+            live = sorted(jobs, key=lambda job: str(job.target.views()[0].path))
             for index in range(request.truth.n_frames):
                 needed = dict.fromkeys(view for job in live for view in job.target.views())
                 frames: dict[ClipView | SoundView, np.ndarray] = {}

@@ -26,14 +26,15 @@ from benchmark.hashing import sha256_tree
 from benchmark.lipsync_extractor import FPS as LIPSYNC_FPS
 from benchmark.lipsync_extractor import LIPSYNC, SOUND_BATCH, LipSyncSound
 from benchmark.lipsync_extractor import PREPROCESSING as LIPSYNC_PREPROCESSING
-from benchmark.metrics.definition import Arrays
+from benchmark.metrics.definition import Arrays, Metric, SetMetric
 from benchmark.networks import Network, Networks
 from benchmark.person_extractors import FACE_MESH, PERSON_SEGMENTER, FaceLandmarks, PersonFidelity
+from benchmark.recent import RecentFrames
 from benchmark.sharpness_extractor import SHARPNESS_PREPROCESSING, PersonSharpness
-from benchmark.similarity import ssim_map
+from benchmark.similarity import SIMILARITY
 
 if TYPE_CHECKING:
-    from media.landmarks import HandDetector
+    from media.landmarks import DetectedHand
 
 __all__ = [
     "EXTRACTORS",
@@ -45,6 +46,8 @@ __all__ = [
     "Network",
     "Networks",
     "PairExtractor",
+    "extractor_weights",
+    "weights_of",
 ]
 
 
@@ -166,13 +169,16 @@ def _hand_models_sha256() -> str:
     return sha256_tree(modules, names)
 
 
-def _load_hand_detector() -> HandDetector:
+def _load_hand_detector() -> RecentFrames[list[DetectedHand]]:
     from media.landmarks import HandDetector
 
-    return HandDetector()
+    detector = HandDetector()
+    return RecentFrames(detector, detector.detect)
 
 
-HAND_DETECTOR: Network[HandDetector] = Network("mediapipe_hands", _load_hand_detector, _hand_models_sha256)
+HAND_DETECTOR: Network[RecentFrames[list[DetectedHand]]] = Network(
+    "mediapipe_hands", _load_hand_detector, _hand_models_sha256
+)
 """MediaPipe's palm detector and hand landmark model, stateless between frames."""
 
 
@@ -189,8 +195,10 @@ class Hands:
         """Detect up to two hands."""
         points = np.full((2, 21, 2), np.nan, np.float32)
         score = np.full(2, np.nan, np.float32)
-        self._forwards[HAND_DETECTOR.id] += 1
-        for slot, hand in enumerate(self._detector.detect(frame)[:2]):
+        before = self._detector.n_forwards
+        hands = self._detector(frame)
+        self._forwards[HAND_DETECTOR.id] += self._detector.n_forwards - before
+        for slot, hand in enumerate(hands[:2]):
             points[slot] = hand.points[:, :2]
             score[slot] = hand.score
         self._points.frombytes(points.tobytes())
@@ -222,11 +230,12 @@ class GaussianSsim:
     """SSIM of each frame: `ssim` [T] float64, the mean over pixels and channels of RGB; see `ssim_map`."""
 
     def __init__(self, networks: Networks) -> None:
+        self._map = networks.get(SIMILARITY)
         self._ssim: list[float] = []
 
     def add(self, prediction: np.ndarray, truth: np.ndarray) -> None:
         """Compare one frame."""
-        self._ssim.append(float(ssim_map(prediction, truth).mean()))
+        self._ssim.append(float(self._map(prediction, truth).mean()))
 
     def arrays(self) -> Arrays:
         """`ssim`."""
@@ -351,3 +360,14 @@ EXTRACTORS: dict[str, Extractor] = {
     )
 }
 """By id."""
+
+
+def weights_of(metric: Metric | SetMetric) -> tuple[str, ...]:
+    """Ids of the fetched weights that a metric needs; none for one that runs without a download."""
+    return tuple(dict.fromkeys(w for need in metric.needs for w in extractor_weights(EXTRACTORS[need])))
+
+
+def extractor_weights(extractor: Extractor) -> tuple[str, ...]:
+    """Ids of the fetched weights that an extractor needs."""
+    networks = (extractor.network, *extractor.further_networks)
+    return tuple(weight for network in networks if network is not None for weight in network.weights)

@@ -55,6 +55,7 @@ class FaceLikeness:
         return np.nan if found is None else float(found @ self._reference)
 
     def _describe(self, picture: np.ndarray) -> np.ndarray | None:
-        self._forwards[FACE_MESH.id] += 1
-        mesh = self._mesh.detect(picture)
+        before = self._mesh.n_forwards
+        mesh = self._mesh(picture)
+        self._forwards[FACE_MESH.id] += self._mesh.n_forwards - before
         return None if mesh is None else describe_face(picture, five_points(mesh))

@@ -50,6 +50,7 @@ IDENTITY: Network[Parallel[np.ndarray, _Seen]] = Network(
     "insightface_buffalo_l",
     _load,
     lambda: sha256_json([weight_sha256(_DETECTION), weight_sha256(_RECOGNITION)]),
+    (_DETECTION, _RECOGNITION),
 )
 """SCRFD-10G and ArcFace R50 of buffalo_l: all faces of a picture [H, W, 3] uint8 RGB and their embeddings."""
 

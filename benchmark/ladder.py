@@ -24,7 +24,7 @@ from benchmark.results import RESULT, SAMPLES, RunResult, SampleRow, read_model,
 from benchmark.stages import Work, run_stages
 from media.errors import AvatarBenchError
 
-__all__ = ["RUNGS", "Judgement", "Ladder", "judge", "run_ladder", "separation"]
+__all__ = ["RUNGS", "Judgement", "Ladder", "choose_metrics", "judge", "run_ladder", "separation"]
 
 RUNGS = (
     "ground_truth",
@@ -72,16 +72,23 @@ class Ladder:
     """One for each pair that one of `metrics` declares."""
     n_failed: int
     """Samples of a rung without a measurement, those not counted that the data set has no other clip for."""
+    random: frozenset[str] = frozenset()
+    """Ids of metrics that were computed with random weights: their orders are neither seen nor violated."""
 
     @property
     def violated(self) -> list[Judgement]:
         """The declared orders that the metrics do not see."""
-        return [judgement for judgement in self.judgements if judgement.holds is False]
+        return [j for j in self.judgements if j.holds is False and j.metric_id not in self.random]
 
     @property
     def judged(self) -> list[Judgement]:
         """The declared orders that could be compared at all."""
-        return [judgement for judgement in self.judgements if judgement.holds is not None]
+        return [j for j in self.judgements if j.holds is not None and j.metric_id not in self.random]
+
+    @property
+    def unproved(self) -> list[Judgement]:
+        """The declared orders of metrics that had random weights."""
+        return [judgement for judgement in self.judgements if judgement.metric_id in self.random]
 
 
 def run_ladder(options: RunOptions, metric_ids: Sequence[str], progress: Progress) -> Ladder:
@@ -95,7 +102,7 @@ def run_ladder(options: RunOptions, metric_ids: Sequence[str], progress: Progres
     Raises:
         AvatarBenchError: E504 for a metric that the protocol does not have, and whatever a run raises.
     """
-    metrics = _choose(metrics_of(load_protocol(options.protocol)), metric_ids)
+    metrics = choose_metrics(metrics_of(load_protocol(options.protocol)), metric_ids)
     specs = tuple(find_method(name) for name in RUNGS)
     folder = run_stages(replace(options, methods=specs), Work(), progress).folder
     result = read_model(folder / RESULT, RunResult)
@@ -207,7 +214,10 @@ def _values(metric: Metric, rows: Iterable[SampleRow]) -> Mapping[tuple[str, str
     }
 
 
-def _choose(metrics: Sequence[Metric | SetMetric], wanted: Sequence[str]) -> tuple[Metric | SetMetric, ...]:
+def choose_metrics(
+    metrics: Sequence[Metric | SetMetric], wanted: Sequence[str]
+) -> tuple[Metric | SetMetric, ...]:
+    """The metrics of these ids, all for none; E504 for an id that is not among them."""
     known = {metric.id: metric for metric in metrics}
     for name in wanted:
         if name not in known:

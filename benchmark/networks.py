@@ -24,6 +24,8 @@ class Network(Generic[_Loaded]):
     """Builds it; what it enters is closed at the end of the scoring."""
     sha256: Callable[[], str]
     """Hash of the weights' bytes."""
+    weights: tuple[str, ...] = ()
+    """Ids in `WEIGHTS` of the files that have to be fetched for it."""
 
 
 class Networks:

@@ -120,7 +120,7 @@ def _load_inception() -> Iterator[Parallel[np.ndarray, np.ndarray]]:
 
 
 INCEPTION: Network[Parallel[np.ndarray, np.ndarray]] = Network(
-    "inception_fid", _load_inception, lambda: weight_sha256("inception_fid")
+    "inception_fid", _load_inception, lambda: weight_sha256("inception_fid"), ("inception_fid",)
 )
 """TensorFlow's Inception of 2015-12-05 (`benchmark.inception`)."""
 
@@ -194,7 +194,7 @@ def load_i3d(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 I3D: Network[Parallel[np.ndarray, np.ndarray]] = Network(
-    "i3d_kinetics400", _load_i3d, lambda: weight_sha256("i3d_kinetics400")
+    "i3d_kinetics400", _load_i3d, lambda: weight_sha256("i3d_kinetics400"), ("i3d_kinetics400",)
 )
 """I3D of Kinetics-400 as TorchScript, in StyleGAN-V's copy."""
 

@@ -6,18 +6,14 @@ import importlib.util
 from array import array
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmark.hashing import sha256_tree
 from benchmark.metrics.definition import Arrays
 from benchmark.networks import Network, Networks
-from benchmark.similarity import SSIM_RADIUS, ssim_map
-
-if TYPE_CHECKING:
-    from media.landmarks import FaceMesh
-    from media.segmentation import PersonSegmenter
+from benchmark.recent import RecentFrames
+from benchmark.similarity import SIMILARITY
 
 __all__ = ["FACE_MESH", "PERSON_SEGMENTER", "FaceLandmarks", "PersonFidelity"]
 
@@ -45,47 +41,29 @@ def _face_mesh_sha256() -> str:
     )
 
 
-def _load_segmenter() -> _FrameSegmenter:
+def _load_segmenter() -> RecentFrames[np.ndarray]:
     from media.segmentation import PersonSegmenter
 
-    return _FrameSegmenter(PersonSegmenter())
+    segmenter = PersonSegmenter()
+    return RecentFrames(segmenter, lambda frame: segmenter.probability(frame) > _THRESHOLD)
 
 
-def _load_face_mesh() -> FaceMesh:
+def _load_face_mesh() -> RecentFrames[np.ndarray | None]:
     from media.landmarks import FaceMesh
 
-    return FaceMesh()
+    mesh = FaceMesh()
+    return RecentFrames(mesh, mesh.detect)
 
 
-class _FrameSegmenter:
-    """The segmenter, with the mask of the last frame at hand: all methods are compared with the same true frame."""
+PERSON_SEGMENTER: Network[RecentFrames[np.ndarray]] = Network(
+    "mediapipe_selfie", _load_segmenter, _segmenter_sha256
+)
+"""MediaPipe's general selfie segmentation: pixels [H, W] bool that show a person."""
 
-    def __init__(self, segmenter: PersonSegmenter) -> None:
-        self._segmenter = segmenter
-        self._frame: np.ndarray | None = None
-        self._mask = np.empty((0, 0), np.bool_)
-        self.n_forwards = 0
-
-    def __enter__(self) -> _FrameSegmenter:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._segmenter.__exit__(*exception)
-
-    def mask(self, frame: np.ndarray) -> np.ndarray:
-        """Pixels [H, W] bool that show a person in `frame` [H, W, 3] uint8 sRGB."""
-        if self._frame is None or not np.array_equal(self._frame, frame):
-            self._mask = self._segmenter.probability(frame) > _THRESHOLD
-            self._frame = frame.copy()
-            self.n_forwards += 1
-        return self._mask
-
-
-PERSON_SEGMENTER: Network[_FrameSegmenter] = Network("mediapipe_selfie", _load_segmenter, _segmenter_sha256)
-"""MediaPipe's general selfie segmentation, stateless between frames."""
-
-FACE_MESH: Network[FaceMesh] = Network("mediapipe_face", _load_face_mesh, _face_mesh_sha256)
-"""MediaPipe's face detectors and face mesh with irises, stateless between frames."""
+FACE_MESH: Network[RecentFrames[np.ndarray | None]] = Network(
+    "mediapipe_face", _load_face_mesh, _face_mesh_sha256
+)
+"""MediaPipe's face detectors and face mesh with irises: [478, 3] px, or None."""
 
 
 class PersonFidelity:
@@ -98,6 +76,7 @@ class PersonFidelity:
 
     def __init__(self, networks: Networks) -> None:
         self._segmenter = networks.get(PERSON_SEGMENTER)
+        self._map = networks.get(SIMILARITY)
         self._forwards = networks.counters.forwards
         self._pixels: list[int] = []
         self._mse: list[float] = []
@@ -106,7 +85,7 @@ class PersonFidelity:
     def add(self, prediction: np.ndarray, truth: np.ndarray) -> None:
         """Compare one frame."""
         before = self._segmenter.n_forwards
-        mask = self._segmenter.mask(truth)  # [H, W]
+        mask = self._segmenter(truth)  # [H, W]
         self._forwards[PERSON_SEGMENTER.id] += self._segmenter.n_forwards - before
         n_pixels = int(np.count_nonzero(mask))
         self._pixels.append(n_pixels)
@@ -114,11 +93,9 @@ class PersonFidelity:
             self._mse.append(np.nan)
             self._ssim.append(np.nan)
             return
-        window = _window_about(mask)
-        inside, x, y = mask[window], prediction[window], truth[window]
-        difference = x[inside].astype(np.int32) - y[inside]  # [N, 3]
+        difference = prediction[mask].astype(np.int32) - truth[mask]  # [N, 3]
         self._mse.append(int(np.square(difference).sum(dtype=np.int64)) / difference.size)
-        self._ssim.append(float(ssim_map(x, y)[inside].mean()))
+        self._ssim.append(float(self._map(prediction, truth)[mask].mean()))
 
     def arrays(self) -> Arrays:
         """`pixels`, `mse` and `ssim`."""
@@ -127,13 +104,6 @@ class PersonFidelity:
             "mse": np.array(self._mse, np.float64),
             "ssim": np.array(self._ssim, np.float64),
         }
-
-
-def _window_about(mask: np.ndarray) -> tuple[slice, slice]:
-    """The part of the picture that the SSIM of the mask's pixels depends on; the rest need not be computed."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    top, left = (max(int(first) - SSIM_RADIUS, 0) for first in (rows[0], columns[0]))
-    return slice(top, int(rows[-1]) + SSIM_RADIUS + 1), slice(left, int(columns[-1]) + SSIM_RADIUS + 1)
 
 
 class FaceLandmarks:
@@ -146,8 +116,9 @@ class FaceLandmarks:
 
     def add(self, frame: np.ndarray) -> None:
         """Find the largest face."""
-        self._forwards[FACE_MESH.id] += 1
-        points = self._mesh.detect(frame)
+        before = self._mesh.n_forwards
+        points = self._mesh(frame)
+        self._forwards[FACE_MESH.id] += self._mesh.n_forwards - before
         if points is None:
             points = np.full((_N_FACE_POINTS, 3), np.nan)
         self._points.frombytes(points.astype(np.float32).tobytes())

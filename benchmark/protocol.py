@@ -58,6 +58,10 @@ class MetricRule(BaseModel):
     """Version that the protocol was written for."""
     on_miss: Literal["excluded", "zero"]
     """What a sample, hand or face without a finding costs; `excluded` shows in the coverage."""
+    settings: dict[str, int | float | str | tuple[float, ...]] = {}
+    """Numbers that the definition rests on; the code must have the same (`benchmark.metrics.settings`)."""
+    stands_in_for: str | None = None
+    """Id of the metric whose place this one takes where weights are missing, without being it."""
 
 
 class Protocol(BaseModel):
@@ -81,6 +85,8 @@ class Protocol(BaseModel):
     """Order of the means of the headline number."""
     metrics: tuple[MetricRule, ...]
     """What is measured."""
+    needs_weights: tuple[str, ...] = ()
+    """Ids of metrics that cannot be measured here for want of weights and have no honest stand-in; shown as such."""
     min_coverage_ranked: float = Field(ge=0, le=1)
     """A method that is scored on a smaller share of the samples is shown but not ranked."""
 

@@ -51,7 +51,9 @@ def _sha256() -> str:
     return sha256_json({"weights": weights, "packages": packages, "device": _device()})
 
 
-QALIGN: Network[QAlignProcess] = Network("qalign", lambda: QAlignProcess(qalign_command(_device())), _sha256)
+QALIGN: Network[QAlignProcess] = Network(
+    "qalign", lambda: QAlignProcess(qalign_command(_device())), _sha256, (_WEIGHT,)
+)
 """OneAlign in a process of its own, on the GPU where there is one; float16."""
 
 

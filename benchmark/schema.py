@@ -211,3 +211,5 @@ class RunResult(_Strict):
     features_sha256: dict[str, str]
     """Of the files of features that it is a function of, by `<metric>/<method>`."""
     methods: tuple[MethodResult, ...]
+    needs_weights: tuple[str, ...] = ()
+    """Ids of metrics that the protocol shows without a value, because they need weights that it does without."""

@@ -46,7 +46,7 @@ class PersonSharpness:
 
     def _look(self, frame: np.ndarray) -> tuple[float, float]:
         before = self._segmenter.n_forwards
-        mask = self._segmenter.mask(frame)
+        mask = self._segmenter(frame)
         self._forwards[PERSON_SEGMENTER.id] += self._segmenter.n_forwards - before
         box = person_box(mask)
         if box is None:

@@ -31,7 +31,7 @@ from benchmark.runner import (
     observation_places,
     score_run,
 )
-from benchmark.workers import available_workers, predict_in_workers
+from benchmark.workers import available_workers, observe_in_workers, predict_in_workers
 from media.errors import AvatarBenchError
 
 __all__ = [
@@ -57,7 +57,7 @@ class Work:
     cluster: ClusterOptions | None = None
     """None is this machine."""
     workers: int | None = 1
-    """Processes that make predictions on this machine; None is as many as it has room for."""
+    """Processes that predict and observe on this machine; None is as many as it has room for."""
 
     @property
     def elsewhere(self) -> bool:
@@ -101,6 +101,7 @@ def run_stages(options: RunOptions, work: Work, progress: Progress) -> Done:
             return Done(run.folder, failed, unfinished)
         if work.force and work.cluster is None:  # in shards each job has seen to its own
             forget_observations(run, choose_samples(run.plan, work.samples))
+        observe_in_workers(run, progress, _n_workers(run, work))
         score_run(run, progress)
         return Done(run.folder, aggregate_run(run.folder)[1], 0)
 
@@ -128,6 +129,7 @@ def score_stage(folder: Path, dataset: Path | None, work: Work, progress: Progre
     with run_lock(folder):
         if work.force:
             forget_observations(run, chosen)
+        observe_in_workers(run, progress, _n_workers(run, work))
         return Done(folder, score_run(run, progress), 0)
 
 
@@ -186,12 +188,15 @@ def _predict(options: RunOptions, work: Work, progress: Progress, stack: ExitSta
         if work.force:
             forget_predictions(run, chosen)
         specs = {spec.id: spec for spec in options.methods}
-        workers = work.workers or available_workers(run.plan.device)
-        return run, predict_in_workers(run, specs, progress, chosen, workers)
+        return run, predict_in_workers(run, specs, progress, chosen, _n_workers(run, work))
     stack.enter_context(run_lock(make_folder(planned.folder)))
     start_run(planned, progress)
     run_shards(planned, options, work.cluster, progress, chosen, force=work.force)
     return _read(planned, planned.plan.sample_ids, progress), 0
+
+
+def _n_workers(run: Run, work: Work) -> int:
+    return work.workers or available_workers(run.plan.device)
 
 
 def _read(planned: PlannedRun, sample_ids: Collection[str], progress: Progress) -> Run:

@@ -58,8 +58,10 @@ def _load_s3fd() -> Iterator[S3fd]:
     yield load_s3fd(weight_path("s3fd"))
 
 
-SYNCNET: Network[SyncNet] = Network("syncnet", _load_syncnet, lambda: weight_sha256("syncnet_v2"))
-S3FD: Network[S3fd] = Network("s3fd", _load_s3fd, lambda: weight_sha256("s3fd"))
+SYNCNET: Network[SyncNet] = Network(
+    "syncnet", _load_syncnet, lambda: weight_sha256("syncnet_v2"), ("syncnet_v2",)
+)
+S3FD: Network[S3fd] = Network("s3fd", _load_s3fd, lambda: weight_sha256("s3fd"), ("s3fd",))
 
 
 def longest_track(tracks: list[Track]) -> Track | None:

@@ -10,7 +10,9 @@ from rich.text import Text
 
 from benchmark.comparable import require_comparable
 from benchmark.compare import Comparison, MetricComparison
+from benchmark.console import TableInBlocks
 from benchmark.efficiency import Efficiency
+from benchmark.metrics.catalogue import METRICS
 from benchmark.metrics.definition import Metric, SetMetric
 from benchmark.schema import MethodResult, MetricSummary, RunResult
 from benchmark.statistics import ALPHA, LEVEL, identities_needed
@@ -19,6 +21,7 @@ __all__ = ["compare_table", "efficiency_table", "result_table"]
 
 _ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
 _DECIMALS = {"dB": 2, "px": 1, "px^2": 0}
+_NEEDS_WEIGHTS = Text("needs weights", style="dim")
 
 
 def result_table(
@@ -37,18 +40,31 @@ def result_table(
     require_comparable(runs)
     first = runs[0]
     title = f"{first.protocol_id} on {first.dataset.id}: clips {first.n_samples}, people {first.n_identities}"
-    table = Table(title=title, title_justify="left", header_style="bold")
-    table.add_column("method", overflow="fold")
-    for metric in metrics:
-        table.add_column(metric.column + _ARROWS[metric.direction], justify="right", overflow="fold")
-    table.add_column("coverage", justify="right")
+    absent = [METRICS[name] for name in first.needs_weights if name in METRICS]
     everyone = [method for run in runs for method in run.methods]
     best = [_best(everyone, index, metric) for index, metric in enumerate(metrics)]
-    for run in runs:
-        for method in run.methods:
-            cells = [_cell(summary, value) for summary, value in zip(method.metrics, best, strict=True)]
-            table.add_row(_name(method, run if len(runs) > 1 else None), *cells, f"{method.coverage:.0%}")
-    return Group(table, *_legend(runs, metrics))
+    columns = [*metrics, *absent]
+
+    def build(chosen: range) -> Table:
+        table = Table(title=title, title_justify="left", header_style="bold")
+        table.add_column("method", overflow="fold")
+        for index in chosen:
+            name = columns[index].column + _ARROWS[columns[index].direction]
+            table.add_column(name, justify="right", overflow="fold")
+        ends = chosen.stop == len(columns)
+        if ends:
+            table.add_column("coverage", justify="right")
+        for run in runs:
+            for method in run.methods:
+                cells = [
+                    _cell(method.metrics[index], best[index]) if index < len(metrics) else _NEEDS_WEIGHTS
+                    for index in chosen
+                ]
+                covered = [f"{method.coverage:.0%}"] if ends else []
+                table.add_row(_name(method, run if len(runs) > 1 else None), *cells, *covered)
+        return table
+
+    return Group(TableInBlocks(len(columns), build), *_legend(runs, metrics, absent))
 
 
 def compare_table(comparison: Comparison) -> RenderableType:
@@ -115,6 +131,8 @@ def _cell(summary: MetricSummary, best: float | None) -> Text:
     if summary.interval is not None:
         low, high = (_number(end, summary.unit) for end in (summary.interval.low, summary.interval.high))
         text.append(f"\n[{low}, {high}]", style="not bold dim default")
+    if summary.n_scored < summary.n_samples:
+        text.append(f"\n{summary.n_scored} of {summary.n_samples} clips", style="not bold dim default")
     if summary.kind == "set" and summary.n_valid != summary.n_total:
         text.append(f"\nn {summary.n_valid} of {summary.n_total}", style="not bold dim default")
     return text
@@ -159,12 +177,22 @@ def _side_notes(comparison: Comparison) -> Iterator[str]:
             yield f"the runs differ in {what.replace('_', ' ')}: {first} and {second}"
 
 
-def _legend(runs: Sequence[RunResult], metrics: Sequence[Metric | SetMetric]) -> Iterator[RenderableType]:
+def _legend(
+    runs: Sequence[RunResult],
+    metrics: Sequence[Metric | SetMetric],
+    absent: Sequence[Metric | SetMetric],
+) -> Iterator[RenderableType]:
     for metric in metrics:
         unit = "" if metric.unit == "1" else f" [{metric.unit}]"
         line = Text(f"  {metric.column}{unit}  ", style="bold")
         line.append(f"{metric.id} v{metric.version}: {metric.variant}", style="not bold dim")
         yield line
+    for metric in absent:
+        line = Text(f"  {metric.column}  ", style="bold")
+        why = "needs weights (bench weights list), and nothing here may stand in for it"
+        line.append(f"{metric.id}: {why}", style="not bold dim")
+        yield line
+    yield Text("  a value without a number of clips rests on all of them", style="dim")
     people = runs[0].n_identities
     if any(summary.interval for run in runs for method in run.methods for summary in method.metrics):
         yield Text(

@@ -22,6 +22,7 @@ from benchmark.weights_lock import FileFacts, read_lock
 from media.errors import AvatarBenchError
 
 __all__ = [
+    "FOLDERS_VARIABLE",
     "WEIGHTS",
     "Archive",
     "FoundWeight",

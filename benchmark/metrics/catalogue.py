@@ -14,6 +14,7 @@ from benchmark.metrics.quality_mini import CLARITY
 from benchmark.metrics.quality_qalign import ASE, IQA
 from benchmark.metrics.random_features import FD_RANDOM_FRAMES, FD_RANDOM_WINDOWS, KD_RANDOM_FRAMES
 from benchmark.metrics.reconstruction import PSNR, SSIM
+from benchmark.metrics.settings import SETTINGS
 from benchmark.metrics.sync import (
     SYNC_C,
     SYNC_C_FULLBODY,
@@ -22,7 +23,7 @@ from benchmark.metrics.sync import (
     SYNC_OFFSET,
     SYNC_OFFSET_FULLBODY,
 )
-from benchmark.protocol import Protocol
+from benchmark.protocol import MetricRule, Protocol
 from media.errors import AvatarBenchError
 
 __all__ = ["METRICS", "metrics_of", "missing_metrics"]
@@ -49,7 +50,16 @@ def missing_metrics(protocol: Protocol) -> dict[str, str]:
         elif (metric.version, metric.on_miss) != (rule.version, rule.on_miss):
             asked = f"not version {rule.version}, on_miss {rule.on_miss}"
             missing[rule.id] = f"version {metric.version}, on_miss {metric.on_miss}, {asked}"
+        elif other := _other_settings(rule):
+            missing[rule.id] = other
     return missing
+
+
+def _other_settings(rule: MetricRule) -> str:
+    """Settings that the rule states otherwise than the code has them; empty where they agree."""
+    own = SETTINGS.get(rule.id, {})
+    differing = [name for name, value in rule.settings.items() if own.get(name) != value]
+    return "; ".join(f"{name} {own.get(name, 'unknown')}, not {rule.settings[name]}" for name in differing)
 
 
 def metrics_of(protocol: Protocol) -> list[Metric | SetMetric]:

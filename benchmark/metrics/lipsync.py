@@ -151,7 +151,7 @@ LIPSYNC_OFFSET = replace(
     LIPSYNC_C,
     id="lipsync_offset_mini",
     column="LipSync offset mini",
-    variant="own small network on MediaPipe's lip gap, absolute shift of the smallest mean distance",
+    variant="own small network on MediaPipe's lip gap, absolute shift of the smallest mean distance; no Sync offset",
     unit="frame",
     high=float(MAX_SHIFT),
     direction="lower",

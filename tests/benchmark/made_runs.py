@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from benchmark.aggregate import aggregate
 from benchmark.features import load_features, write_features
@@ -17,8 +18,21 @@ from benchmark.protocol import load_protocol
 from benchmark.results import PLAN, RESULT, SAMPLES, write_json, write_model, write_samples
 from benchmark.schema import DatasetInfo, MethodInfo, RunPlan, SampleRow
 
-PROTOCOL = load_protocol("mini-v1")
+_MINI = load_protocol("mini-v1")
+_CHOSEN = ("psnr_rgb_full", "ssim_gauss11_rgb", "hkc_mp_handedness", "hkv_std", "hkv_var")
+PROTOCOL = _MINI.model_copy(
+    update={
+        "metrics": tuple(rule for name in _CHOSEN for rule in _MINI.metrics if rule.id == name),
+        "needs_weights": (),
+    }
+)
+"""mini-v1 with five of its metrics: enough for what stands behind them."""
 METRICS = metrics_of(PROTOCOL)
+
+
+def use_made_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `PROTOCOL` be what programs find under its name."""
+    monkeypatch.setattr("benchmark.protocol._read", lambda path: PROTOCOL)
 
 
 def set_metric(name: str, groups: bool = True) -> SetMetric:

@@ -38,6 +38,7 @@ def test_the_controls_run_and_are_shown_in_one_table(
     assert main(["aggregate", str(run_folder)]) == 0
     assert {path.name for path in run_folder.iterdir()} == {
         "plan.json", "predictions", "samples.parquet", "result.json", "timings.json", "environment.json",
+        "features",
     }  # fmt: skip
 
 
@@ -128,13 +129,14 @@ def test_a_crashing_method_ends_with_exit_code_6_and_says_where_to_look(
 ):
     import baselines.controls
 
+    monkeypatch.setenv("COLUMNS", "160")
     broken = replace(baselines.controls.FROZEN, factory="tiny_methods:CrashesOnBen")
     monkeypatch.setattr(baselines.controls, "FROZEN", broken)
     assert main(["run", "-m", "frozen", "--dataset", str(people), "--out", str(run_folder)]) == 6
     printed = capsys.readouterr()
     assert "a bug in somebody's method" in printed.err
     assert "error.txt" in printed.err
-    assert "50%" in printed.out
+    assert "1 of 2 clips" in printed.out
 
 
 def test_codes_are_explained_and_unknown_ones_refused(capsys: pytest.CaptureFixture[str]):

@@ -11,7 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from made_runs import FRECHET, KERNEL, METRICS, PROTOCOL, make_run, method_info, people_features, sample_names
+from made_runs import (
+    FRECHET,
+    KERNEL,
+    METRICS,
+    PROTOCOL,
+    make_run,
+    method_info,
+    people_features,
+    sample_names,
+    use_made_protocol,
+)
 from scipy import stats
 from tiny_methods import tiny_spec
 from typer.testing import CliRunner
@@ -56,6 +66,11 @@ def bench_compare(*arguments: object) -> str:
         raise result.exception
     assert result.exit_code == 0, result.output
     return result.output
+
+
+@pytest.fixture(autouse=True)
+def _made_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_made_protocol(monkeypatch)
 
 
 @pytest.fixture

@@ -28,6 +28,9 @@ HEIGHT, WIDTH = 72, 56
 class GivenMask:
     """In place of the segmenter: a frame's red channel says where the person is."""
 
+    def __enter__(self) -> GivenMask:
+        return self
+
     def __exit__(self, *_: object) -> None:
         """Holds nothing."""
 

@@ -9,7 +9,9 @@ import yaml
 
 import benchmark.protocol
 from benchmark.cli import main
+from benchmark.extractors import weights_of
 from benchmark.metrics.catalogue import METRICS, metrics_of, missing_metrics
+from benchmark.metrics.settings import SETTINGS
 from benchmark.protocol import Protocol, list_protocols, load_protocol
 from media.errors import AvatarBenchError
 
@@ -23,10 +25,27 @@ def changed(protocol: Protocol, **values: object) -> Protocol:
 
 
 def test_mini_v1_keeps_its_hash():
-    """Results of mini-v1 exist; a new hash would forbid to compare with them."""
+    """Of the second edition; a new hash would forbid to compare with its results."""
     assert (
-        load_protocol("mini-v1").sha256 == "86470b199fe119dd94df16fcd2f7401a992f6eca41920727641fe05f2dd85f53"
+        load_protocol("mini-v1").sha256 == "f487bb8ff8da681935eccfb8ee475b2c549ad3a00283fac8fd23922e2b2f2928"
     )
+
+
+def test_mini_v1_fills_nine_columns_of_the_paper_without_weights_and_says_what_it_cannot():
+    mini = load_protocol("mini-v1")
+    filled = {rule.stands_in_for or rule.id for rule in mini.metrics}
+    assert filled & PAPER_TABLE == PAPER_TABLE - {"ase"}
+    assert mini.needs_weights == ("ase",)
+    assert all(not weights_of(metric) for metric in metrics_of(mini))
+
+
+def test_no_stand_in_carries_the_name_of_what_it_stands_for():
+    for rule in load_protocol("mini-v1").metrics:
+        if rule.stands_in_for is not None:
+            metric, real = METRICS[rule.id], METRICS[rule.stands_in_for]
+            assert metric.id != real.id and metric.column != real.column
+            assert f"no {real.column}" in metric.variant or f"not {real.column}" in metric.variant
+            assert weights_of(real)
 
 
 def test_paper_v1_asks_for_all_columns_of_the_paper_and_hkv():
@@ -63,6 +82,16 @@ def test_a_metric_of_another_version_or_cost_of_a_miss_is_another_metric():
             AvatarBenchError, match=r"E503: the protocol 'mini-v1' asks for metrics .* \(1 of 1\)"
         ):
             metrics_of(changed(mini, metrics=[first]))
+
+
+def test_a_setting_that_the_code_does_not_have_makes_another_metric():
+    paper = load_protocol("paper-v1")
+    rules = {rule.id: rule for rule in paper.metrics}
+    assert {rule.id for rule in paper.metrics if rule.settings} == SETTINGS.keys()
+    assert all(rules[name].settings == dict(SETTINGS[name]) for name in SETTINGS)
+    fvd = rules["fvd_sgv16"].model_dump() | {"settings": {"window_frames": 128}}
+    with pytest.raises(AvatarBenchError, match=r"E503(.|\n)*window_frames 16, not 128"):
+        metrics_of(changed(paper, metrics=[fvd]))
 
 
 @pytest.mark.parametrize(

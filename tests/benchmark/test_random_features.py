@@ -32,7 +32,7 @@ from benchmark.metrics.random_features import (
 )
 from benchmark.plan import RunOptions
 from benchmark.random_networks import RANDOM_CNN, RandomFrames, random_kernels
-from benchmark.set_separation import draw_values
+from benchmark.rung_separation import draw_values
 from media.audio import SAMPLE_RATE
 from media.video import read_frames, write_video
 
