@@ -1,13 +1,12 @@
-"""Speech and an avatar to pictures.
+"""Speech and an avatar to pictures, a whole sound at once or live.
 
-The sound goes through the networks in stretches of a second, whose memory is all that is carried on; every frame is
-then deformed and drawn. Nothing of the training corpus is used here: no pose, facial action or phoneme exists at
-inference, only the states of the particles and the residuals.
+The sound goes through the networks in stretches (a second offline, one picture live), whose memory is all that is
+carried on; every frame is then deformed and drawn. Nothing of the training corpus is used here: no pose, facial action
+or phoneme exists at inference, only the states of the particles and the residuals.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -18,22 +17,21 @@ from torch import Tensor
 
 from media.threads import one_torch_thread
 from reference_model.avatar.gaussians import Gaussians, front_facing
-from reference_model.innovations import N_CHANNELS, sample_innovations
-from reference_model.networks.audio_encoder import LOOKAHEAD_FRAMES, MEL_PER_FRAME
-from reference_model.networks.features import HOP, RunningNormaliser, power_mel
+from reference_model.networks.audio_encoder import LOOKAHEAD_FRAMES
 from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.model import AvatarModel, Memory, load_model
 from reference_model.render.camera import Camera
 from reference_model.render.frame_renderer import FrameRenderer
+from reference_model.sound_stream import FPS, SAMPLES_PER_FRAME, SoundStream, Stretch, sound_frames
 
 if TYPE_CHECKING:
     from reference_model.avatar.io import Avatar
 
-__all__ = ["FPS", "Animator", "Background", "Frame", "FrameView", "sound_frames"]
+__all__ = ["FPS", "LATENCY_FRAMES", "Animator", "Background", "Frame", "FrameView"]
 
-FPS = 25
-SAMPLES_PER_FRAME = HOP * MEL_PER_FRAME
-_CHUNK_FRAMES = 25
+LATENCY_FRAMES = LOOKAHEAD_FRAMES + 1
+"""From the end of the sound that `Animator.step` takes back to the instant that its picture shows: 120 ms."""
+
 
 Background = Literal["photo", "transparent"] | tuple[int, int, int]
 """The photo with the person painted out, nothing, or a colour (sRGB, 0..255)."""
@@ -89,8 +87,24 @@ class FrameView:
         return Frame(rgb, alpha)
 
 
+class _Performance:
+    """What a live performance carries from step to step."""
+
+    def __init__(self, view: FrameView, seed: int) -> None:
+        self.view = view
+        self.sound = SoundStream(seed)
+        self.memory: Memory | None = None
+
+
 class Animator:
-    """Drives an avatar by speech.
+    """Drives an avatar by speech: `frames` by a whole sound, `step` live.
+
+    ```
+    animator.start(seed=1)
+    for block in microphone:  # 640 samples, 40 ms
+        frame = animator.step(block)  # None twice, then a picture each
+    rest = animator.finish()
+    ```
 
     Args:
         avatar: The avatar.
@@ -105,6 +119,7 @@ class Animator:
         self.model = (load_model() if model is None else model).eval()
         with one_torch_thread():
             self.context = self.model.prepare(avatar)
+        self._live: _Performance | None = None
 
     def camera(self, size: tuple[int, int] | None = None, yaw_deg: float = 0.0) -> Camera:
         """The photo's view in another size or from another side.
@@ -143,10 +158,7 @@ class Animator:
         """
         view = FrameView(self.avatar, camera, background)
         for states, residuals in self.motion(samples, seed=seed, n_frames=n_frames, innovations=innovations):
-            with one_torch_thread():
-                gaussians = self.context.rig.apply(states, residuals)
-                frame = view.draw(gaussians)
-            yield frame
+            yield self._draw(view, states, residuals)
 
     def motion(
         self,
@@ -158,49 +170,58 @@ class Animator:
     ) -> Iterator[tuple[Tensor, Residuals]]:
         """What the networks say, frame by frame: states [M, 6] and residuals [n, ...]; arguments as in `frames`."""
         memory: Memory | None = None
-        for mel, noise, last in sound_frames(samples, seed=seed, n_frames=n_frames, innovations=innovations):
-            with one_torch_thread():
-                states, residuals, memory = self.model.advance(self.context, mel, noise, memory, last)
-            for t in range(len(noise)):
-                yield states[t], Residuals(*(part[t] for part in residuals))
+        for stretch in sound_frames(samples, seed=seed, n_frames=n_frames, innovations=innovations):
+            moved, memory = self._advance(stretch, memory)
+            yield from moved
 
+    def start(self, *, seed: int = 0, camera: Camera | None = None, background: Background = "photo") -> None:
+        """Begin a live performance; one that has begun before is dropped. Arguments as in `frames`."""
+        self._live = _Performance(FrameView(self.avatar, camera, background), seed)
 
-def sound_frames(
-    samples: np.ndarray,
-    *,
-    seed: int = 0,
-    n_frames: int | None = None,
-    innovations: np.ndarray | None = None,
-) -> Iterator[tuple[Tensor, Tensor, bool]]:
-    """Sound in stretches of a second, as networks with an `AudioEncoder` take it.
+    def step(self, samples: np.ndarray) -> Frame | None:
+        """Hear 40 ms of sound, show one picture.
 
-    Args:
-        samples: Sound at 16 kHz in [-1, 1], [S] float32.
-        seed: Seed of the innovations.
-        n_frames: Pictures in all; those of the sound (rounded up) when None.
-        innovations: Noise in place of that of `seed`, [T, 8].
+        The pictures are those of `frames`. The networks hear 80 ms ahead, so the call that takes the sound of picture
+        `k` returns picture `k - 2`: play the sound 80 ms late and both are in step. From the instant shown to the
+        end of the sound taken it is `LATENCY_FRAMES`, 120 ms; the time of the computation comes on top.
 
-    Yields:
-        Normalised log-mel [t_mel, 80], the innovations of the pictures that it completes [T, 8], and whether it
-        is the last stretch. Pictures come two frames after their sound, all of them by the last stretch.
-    """
-    n = math.ceil(len(samples) / SAMPLES_PER_FRAME) if n_frames is None else n_frames
-    noise = sample_innovations(n, seed, FPS) if innovations is None else innovations
-    if noise.shape != (n, N_CHANNELS):
-        raise ValueError(f"innovations must have shape {(n, N_CHANNELS)}, got {noise.shape}")
-    sound = np.zeros(n * SAMPLES_PER_FRAME, np.float32)
-    sound[: len(samples)] = samples[: len(sound)]
-    with one_torch_thread():
-        power = power_mel(torch.from_numpy(sound))
-    normaliser, heard, done = RunningNormaliser(), None, 0
-    for end in range(_CHUNK_FRAMES, n + _CHUNK_FRAMES, _CHUNK_FRAMES):
+        Args:
+            samples: The next 640 samples at 16 kHz in [-1, 1], [640] float32.
+
+        Returns:
+            The picture; None in the first two calls after `start`, which the first call does by itself.
+        """
+        if samples.shape != (SAMPLES_PER_FRAME,):
+            raise ValueError(f"samples must have shape {(SAMPLES_PER_FRAME,)}, got {samples.shape}")
+        shown = self._perform(samples, last=False)
+        return shown[0] if shown else None
+
+    def finish(self) -> list[Frame]:
+        """End the live performance: the pictures still due, as if silence followed; two, or fewer after fewer steps."""
+        heard = self._live is not None and self._live.memory is not None
+        shown = self._perform(np.zeros(0, np.float32), last=True) if heard else []
+        self._live = None
+        return shown
+
+    def _perform(self, samples: np.ndarray, last: bool) -> list[Frame]:
+        if self._live is None:
+            self.start()
+        live = self._live
+        assert live is not None
+        moved, live.memory = self._advance(live.sound.push(samples, last), live.memory)
+        return [self._draw(live.view, states, residuals) for states, residuals in moved]
+
+    def _advance(
+        self, stretch: Stretch, memory: Memory | None
+    ) -> tuple[list[tuple[Tensor, Residuals]], Memory]:
         with one_torch_thread():
-            stretch = power[(end - _CHUNK_FRAMES) * MEL_PER_FRAME : end * MEL_PER_FRAME]
-            mel, heard = normaliser(stretch[None], heard)
-        last = end >= n
-        complete = n if last else end - LOOKAHEAD_FRAMES
-        yield mel[0], torch.from_numpy(noise[done:complete]), last
-        done = complete
+            states, residuals, memory = self.model.advance(self.context, *stretch[:2], memory, stretch.last)
+        frames = [(state, Residuals(*(part[t] for part in residuals))) for t, state in enumerate(states)]
+        return frames, memory
+
+    def _draw(self, view: FrameView, states: Tensor, residuals: Residuals) -> Frame:
+        with one_torch_thread():
+            return view.draw(self.context.rig.apply(states, residuals))
 
 
 def _covering(image: np.ndarray, width: int, height: int) -> np.ndarray:

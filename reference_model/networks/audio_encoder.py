@@ -13,20 +13,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["LOOKAHEAD_FRAMES", "MEL_PER_FRAME", "AudioEncoder", "EncoderState"]
+__all__ = ["LOOKAHEAD_FRAMES", "MEL_PER_FRAME", "AudioEncoder", "EncoderState", "tokens_of"]
 
 MEL_PER_FRAME = 4
 """Mel frames (100 Hz) for each picture (25 Hz)."""
 LOOKAHEAD_FRAMES = 2
 """Pictures of later sound that a token needs: 80 ms."""
 _CONTEXT = LOOKAHEAD_FRAMES * MEL_PER_FRAME  # mel frames on either side of a token's own
+_REACH = 2 * _CONTEXT + 1  # mel frames under one token
+
+
+def tokens_of(n_mel: int, last: bool) -> int:
+    """How many tokens `n_mel` mel frames, heard from the start of the sound, complete."""
+    if last:  # a token for every four mel frames; a rest of less than four is dropped
+        return n_mel // MEL_PER_FRAME
+    return max(0, (n_mel + _CONTEXT - _REACH) // MEL_PER_FRAME + 1)
 
 
 class EncoderState(NamedTuple):
     """What the encoder carries from one stretch of sound to the next."""
 
     mel: Tensor
-    """Mel frames that later tokens still need, [B, 16..19, 80]."""
+    """Mel frames that later tokens still need, [B, 13..16, 80]."""
     hidden: Tensor
     """Recurrent state, [B, d]."""
 
@@ -88,7 +96,7 @@ class AudioEncoder(nn.Module):
         hidden = mel.new_zeros(mel.shape[0], self.dim) if state is None else state.hidden
         if expected == 0:
             return mel.new_zeros(mel.shape[0], 0, self.dim), EncoderState(buffer, hidden)
-        used = MEL_PER_FRAME * expected + 2 * _CONTEXT
+        used = MEL_PER_FRAME * (expected - 1) + _REACH
         features = self._convolve(buffer[:, :used])  # [B, T, d]
         features = self.dropout(features + self.innovations(innovations))
         tokens, final = self.recurrence(features, hidden[None].contiguous())
@@ -97,11 +105,11 @@ class AudioEncoder(nn.Module):
     @staticmethod
     def n_tokens(state: EncoderState | None, n_mel: int, last: bool) -> int:
         """How many tokens `forward` yields for `n_mel` further mel frames."""
-        available = (_CONTEXT if state is None else state.mel.shape[1]) + n_mel + (_CONTEXT if last else 0)
-        return max(0, (available - 2 * _CONTEXT) // MEL_PER_FRAME)
+        before = 0 if state is None else state.mel.shape[1] - _CONTEXT
+        return tokens_of(before + n_mel, last)
 
     def _convolve(self, mel: Tensor) -> Tensor:
-        """Unpadded convolutions, [B, 4T + 16, 80] -> [B, T, d]."""
-        x = F.gelu(self.to_50_hz(mel.transpose(1, 2)))  # [B, d, 2T + 6]
-        x = x[..., 1:-1] + F.gelu(self.residual(x))  # [B, d, 2T + 4]
+        """Unpadded convolutions, [B, 4T + 13, 80] -> [B, T, d]."""
+        x = F.gelu(self.to_50_hz(mel.transpose(1, 2)))  # [B, d, 2T + 5]
+        x = x[..., 1:-1] + F.gelu(self.residual(x))  # [B, d, 2T + 3]
         return F.gelu(self.to_25_hz(x)).transpose(1, 2)  # [B, T, d]

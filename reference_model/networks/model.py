@@ -154,15 +154,15 @@ class AvatarModel(nn.Module):
             still = driving.new_zeros(1, self.particles.n_particles, 6)
             silence = driving.new_zeros(1, self.config.window_past, driving.shape[-1])
             memory = Memory(encoder, still, still, silence)
+        memory = memory._replace(encoder=encoder)
         window = torch.cat([memory.driving, driving], 1)  # [1, past + T, d]
+        residuals = self.head.frame_by_frame(window, context.points, context.region)
+        if not driving.shape[1]:
+            return memory.states[0, None][:0], Residuals(*(part[0] for part in residuals)), memory
         proposals = self.particles.proposals(driving, context.static)  # [1, T, M, 6]
         twists = self.particles.twists(proposals, memory.proposals)
         states = self.particles.integrate(twists, memory.states)
-        residuals = self.head.frame_by_frame(window, context.points, context.region)
-        if driving.shape[1]:
-            memory = Memory(encoder, proposals[:, -1], states[:, -1], window[:, driving.shape[1] :])
-        else:
-            memory = memory._replace(encoder=encoder)
+        memory = Memory(encoder, proposals[:, -1], states[:, -1], window[:, driving.shape[1] :])
         return self.particles.clamp(states)[0], Residuals(*(part[0] for part in residuals)), memory
 
 
