@@ -77,8 +77,17 @@ def create(
 @app.command()
 def drive(
     avatar_file: _AvatarFile,
-    speech: Annotated[Path, typer.Argument(help="Speech: any sound file, or a video with sound.")],
     output: Annotated[Path, typer.Option("--out", "-o", help="Video: .mp4; .mov or .webm if transparent.")],
+    speech: Annotated[
+        Path | None, typer.Argument(help="Speech: any sound file, or a video with sound; or give --text.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="What to say, instead of a recording.")] = None,
+    voice: Annotated[
+        str, typer.Option(help="Who says the text: a language of espeak-ng, perhaps +variant, such as de+f3.")
+    ] = "en-us",
+    tts_command: Annotated[
+        str | None, typer.Option(help="Another synthesiser: a command with {text} and {out}, a sound file.")
+    ] = None,
     size: Annotated[
         str | None, typer.Option(help="Width x height, for example 384x512; default: the photo's.")
     ] = None,
@@ -97,10 +106,8 @@ def drive(
         raise AvatarBenchError(
             "E504", "the avatar has no back", where="--yaw", expected="-90 to 90", got=f"{yaw:g}"
         )
-    from media.audio import load_audio
+    samples = _sound(speech, text, voice, tts_command)
     from media.video import write_video
-
-    samples = load_audio(speech)
     from reference_model.animate import FPS, SAMPLES_PER_FRAME, Animator
     from reference_model.avatar.io import load_avatar
 
@@ -112,6 +119,26 @@ def drive(
         frames = animator.frames(samples, seed=seed, camera=camera, background=behind, n_frames=n_frames)
         write_video(output, _pictures(frames, behind == "transparent", advance), FPS, audio=samples)
     out.print(f"{output}: {n_frames} frames of {camera.width}x{camera.height} at {FPS} a second")
+
+
+def _sound(speech: Path | None, text: str | None, voice: str, tts_command: str | None) -> np.ndarray:
+    """What the avatar says, [S] float32: a recording or a text, exactly one of them."""
+    if (speech is None) == (text is None):
+        raise AvatarBenchError(
+            "E504",
+            "the avatar needs something to say" if text is None else "a recording and a text are given",
+            expected="either a sound file or --text",
+            fix='avatar drive person.avatar speech.wav -o talk.mp4, or --text "Hello." without a sound file',
+        )
+    if text is None:
+        from media.audio import load_audio
+
+        assert speech is not None
+        return load_audio(speech)
+    from reference_model.spoken_text import check_text, parse_voice, speak_text
+
+    check_text(text, tts_command)
+    return speak_text(text, parse_voice(voice), tts_command).samples
 
 
 @app.command()
