@@ -7,7 +7,8 @@ or phoneme exists at inference, only the states of the particles and the residua
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -17,20 +18,25 @@ from torch import Tensor
 
 from media.threads import one_torch_thread
 from reference_model.avatar.gaussians import Gaussians, front_facing
-from reference_model.networks.audio_encoder import LOOKAHEAD_FRAMES
 from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.model import AvatarModel, Memory, load_model
+from reference_model.networks.text_fusion import TextTokens
 from reference_model.render.camera import Camera
 from reference_model.render.frame_renderer import FrameRenderer
-from reference_model.sound_stream import FPS, SAMPLES_PER_FRAME, SoundStream, Stretch, sound_frames
+from reference_model.sound_stream import (
+    FPS,
+    SAMPLES_PER_FRAME,
+    Listener,
+    MelListener,
+    SoundStream,
+    Stretch,
+    sound_frames,
+)
 
 if TYPE_CHECKING:
     from reference_model.avatar.io import Avatar
 
-__all__ = ["FPS", "LATENCY_FRAMES", "Animator", "Background", "Frame", "FrameView"]
-
-LATENCY_FRAMES = LOOKAHEAD_FRAMES + 1
-"""From the end of the sound that `Animator.step` takes back to the instant that its picture shows: 120 ms."""
+__all__ = ["FPS", "Animator", "Background", "Frame", "FrameView"]
 
 
 Background = Literal["photo", "transparent"] | tuple[int, int, int]
@@ -90,10 +96,10 @@ class FrameView:
 class _Performance:
     """What a live performance carries from step to step."""
 
-    def __init__(self, view: FrameView, seed: int) -> None:
-        self.view = view
-        self.sound = SoundStream(seed)
+    def __init__(self, view: FrameView, sound: SoundStream, text: TextTokens | None) -> None:
+        self.view, self.sound, self.text = view, sound, text
         self.memory: Memory | None = None
+        self.due: deque[tuple[Tensor, Residuals]] = deque()  # computed and not yet shown, at most a hop
 
 
 class Animator:
@@ -109,13 +115,21 @@ class Animator:
     Args:
         avatar: The avatar.
         model: Trained networks; the shipped ones when None.
+        listeners: Makes what hears, once for each performance, for a model that does not hear log-mel:
+            `lambda: Wav2Vec2Listener(wav2vec2)` with `wav2vec2 = load_wav2vec2()`.
 
     Raises:
         AvatarBenchError: E502, the shipped weights are missing or damaged.
     """
 
-    def __init__(self, avatar: Avatar, model: AvatarModel | None = None) -> None:
+    def __init__(
+        self,
+        avatar: Avatar,
+        model: AvatarModel | None = None,
+        listeners: Callable[[], Listener] = MelListener,
+    ) -> None:
         self.avatar = avatar
+        self._listeners = listeners
         self.model = (load_model() if model is None else model).eval()
         with one_torch_thread():
             self.context = self.model.prepare(avatar)
@@ -142,6 +156,7 @@ class Animator:
         background: Background = "photo",
         n_frames: int | None = None,
         innovations: np.ndarray | None = None,
+        text: TextTokens | None = None,
     ) -> Iterator[Frame]:
         """Pictures at 25 frames a second; frame `i` shows time `i / 25` of the sound.
 
@@ -152,12 +167,14 @@ class Animator:
             background: What stands behind the person.
             n_frames: Length; the sound's (rounded up) when None. Past the end of the sound is silence.
             innovations: Noise in place of that of `seed`, [T, 8].
+            text: What is said, for a model that takes text; without it the sound alone drives.
 
         Yields:
             Frames in order; memory does not grow with the length of the sound.
         """
         view = FrameView(self.avatar, camera, background)
-        for states, residuals in self.motion(samples, seed=seed, n_frames=n_frames, innovations=innovations):
+        moved = self.motion(samples, seed=seed, n_frames=n_frames, innovations=innovations, text=text)
+        for states, residuals in moved:
             yield self._draw(view, states, residuals)
 
     def motion(
@@ -167,55 +184,79 @@ class Animator:
         seed: int = 0,
         n_frames: int | None = None,
         innovations: np.ndarray | None = None,
+        text: TextTokens | None = None,
     ) -> Iterator[tuple[Tensor, Residuals]]:
         """What the networks say, frame by frame: states [M, 6] and residuals [n, ...]; arguments as in `frames`."""
         memory: Memory | None = None
-        for stretch in sound_frames(samples, seed=seed, n_frames=n_frames, innovations=innovations):
-            moved, memory = self._advance(stretch, memory)
+        stretches = sound_frames(
+            samples, seed=seed, n_frames=n_frames, innovations=innovations, listener=self._listeners()
+        )
+        for stretch in stretches:
+            moved, memory = self._advance(stretch, memory, text)
             yield from moved
 
-    def start(self, *, seed: int = 0, camera: Camera | None = None, background: Background = "photo") -> None:
+    @property
+    def latency_frames(self) -> int:
+        """From the end of the sound that `step` takes back to the instant that its picture shows: 3, 120 ms.
+
+        For wav2vec 2.0, heard in hops of five pictures, 7.
+        """
+        return self._listeners().latency_frames
+
+    def start(
+        self,
+        *,
+        seed: int = 0,
+        camera: Camera | None = None,
+        background: Background = "photo",
+        text: TextTokens | None = None,
+    ) -> None:
         """Begin a live performance; one that has begun before is dropped. Arguments as in `frames`."""
-        self._live = _Performance(FrameView(self.avatar, camera, background), seed)
+        view = FrameView(self.avatar, camera, background)
+        self._live = _Performance(view, SoundStream(seed, self._listeners()), text)
 
     def step(self, samples: np.ndarray) -> Frame | None:
         """Hear 40 ms of sound, show one picture.
 
         The pictures are those of `frames`. The networks hear 80 ms ahead, so the call that takes the sound of picture
         `k` returns picture `k - 2`: play the sound 80 ms late and both are in step. From the instant shown to the
-        end of the sound taken it is `LATENCY_FRAMES`, 120 ms; the time of the computation comes on top.
+        end of the sound taken it is `latency_frames`, 120 ms; the time of the computation comes on top.
 
         Args:
             samples: The next 640 samples at 16 kHz in [-1, 1], [640] float32.
 
         Returns:
-            The picture; None in the first two calls after `start`, which the first call does by itself.
+            The picture; None in the first `latency_frames - 1` calls after `start`, which the first does by itself.
         """
         if samples.shape != (SAMPLES_PER_FRAME,):
             raise ValueError(f"samples must have shape {(SAMPLES_PER_FRAME,)}, got {samples.shape}")
-        shown = self._perform(samples, last=False)
-        return shown[0] if shown else None
+        live = self._perform(samples, last=False)
+        return self._draw(live.view, *live.due.popleft()) if live.due else None
 
     def finish(self) -> list[Frame]:
-        """End the live performance: the pictures still due, as if silence followed; two, or fewer after fewer steps."""
-        heard = self._live is not None and self._live.memory is not None
-        shown = self._perform(np.zeros(0, np.float32), last=True) if heard else []
+        """End the live performance: the pictures still due, as if silence followed."""
+        if self._live is None or self._live.memory is None:
+            return []
+        live = self._perform(np.zeros(0, np.float32), last=True)
         self._live = None
-        return shown
+        return [self._draw(live.view, states, residuals) for states, residuals in live.due]
 
-    def _perform(self, samples: np.ndarray, last: bool) -> list[Frame]:
+    def _perform(self, samples: np.ndarray, last: bool) -> _Performance:
         if self._live is None:
             self.start()
         live = self._live
         assert live is not None
-        moved, live.memory = self._advance(live.sound.push(samples, last), live.memory)
-        return [self._draw(live.view, states, residuals) for states, residuals in moved]
+        moved, live.memory = self._advance(live.sound.push(samples, last), live.memory, live.text)
+        live.due.extend(moved)
+        return live
 
     def _advance(
-        self, stretch: Stretch, memory: Memory | None
+        self, stretch: Stretch, memory: Memory | None, text: TextTokens | None
     ) -> tuple[list[tuple[Tensor, Residuals]], Memory]:
         with one_torch_thread():
-            states, residuals, memory = self.model.advance(self.context, *stretch[:2], memory, stretch.last)
+            states, residuals, memory = self.model.advance(
+                self.context, stretch.heard, stretch.innovations, memory, stretch.last, text
+            )
         frames = [(state, Residuals(*(part[t] for part in residuals))) for t, state in enumerate(states)]
         return frames, memory
 

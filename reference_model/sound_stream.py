@@ -1,4 +1,4 @@
-"""Sound in pieces, as networks with an `AudioEncoder` take it: offline by the second, live by the picture.
+"""Sound in pieces, as the audio encoders take it: offline by the second, live by the picture.
 
 What is carried from piece to piece never grows: 0.04 s of sound, the statistics of the normaliser and the state of the
 innovations.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,10 +16,19 @@ from torch import Tensor
 
 from media.threads import one_torch_thread
 from reference_model.innovations import N_CHANNELS, InnovationStream
-from reference_model.networks.audio_encoder import MEL_PER_FRAME, tokens_of
+from reference_model.networks.audio_encoder import LOOKAHEAD_FRAMES, MEL_PER_FRAME, tokens_of
 from reference_model.networks.features import HOP, N_MELS, NormaliserState, RunningNormaliser, power_mel
 
-__all__ = ["FPS", "SAMPLES_PER_FRAME", "MelStream", "SoundStream", "Stretch", "sound_frames"]
+__all__ = [
+    "FPS",
+    "SAMPLES_PER_FRAME",
+    "Listener",
+    "MelListener",
+    "MelStream",
+    "SoundStream",
+    "Stretch",
+    "sound_frames",
+]
 
 FPS = 25
 SAMPLES_PER_FRAME = HOP * MEL_PER_FRAME
@@ -28,13 +37,28 @@ _REACH = 200  # samples of a mel frame's window on either side of its centre
 _BEFORE = -(-_REACH // HOP)  # mel frames by which the kept sound begins before the next frame's centre
 
 
+class Listener(Protocol):
+    """What turns sound into the input of an audio encoder, piece by piece."""
+
+    latency_frames: int
+    """Pictures from the end of the sound given back to the first picture that is complete."""
+
+    def push(self, samples: Tensor, last: bool = False) -> Tensor:
+        """The input [n, d] that further samples [S] complete; all of it by the last piece."""
+        ...
+
+    def pictures(self, n_inputs: int, last: bool) -> int:
+        """How many pictures `n_inputs` rows, heard from the start of the sound, complete."""
+        ...
+
+
 class Stretch(NamedTuple):
     """A piece of sound and the noise of the pictures that it completes."""
 
-    mel: Tensor
-    """Normalised log-mel at 100 Hz, [t_mel, 80]."""
+    heard: Tensor
+    """What the listener made of it, such as normalised log-mel at 100 Hz, [t_mel, 80]."""
     innovations: Tensor
-    """[T, 8]; pictures come two frames after their sound, all of them by the last stretch."""
+    """[T, 8]; pictures come some frames after their sound, all of them by the last stretch."""
     last: bool
 
 
@@ -68,16 +92,38 @@ class MelStream:
         return power
 
 
+class MelListener:
+    """Normalised log-mel of a sound in pieces, the input of an `AudioEncoder`."""
+
+    latency_frames = LOOKAHEAD_FRAMES + 1
+
+    def __init__(self) -> None:
+        self._mel, self._normaliser = MelStream(), RunningNormaliser()
+        self._statistics: NormaliserState | None = None
+
+    def push(self, samples: Tensor, last: bool = False) -> Tensor:
+        """The mel frames that further samples complete, [t_mel, 80]."""
+        power = self._mel.push(samples, last)
+        if not len(power):
+            return power
+        normalised, self._statistics = self._normaliser(power[None], self._statistics)
+        return normalised[0]
+
+    def pictures(self, n_inputs: int, last: bool) -> int:
+        """As the `AudioEncoder` counts its tokens."""
+        return tokens_of(n_inputs, last)
+
+
 class SoundStream:
-    """Mel frames and innovations of a performance, piece by piece.
+    """Encoder input and innovations of a performance, piece by piece.
 
     Args:
         seed: Seed of the innovations.
+        listener: What hears; log-mel when None.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self._mel, self._normaliser = MelStream(), RunningNormaliser()
-        self._statistics: NormaliserState | None = None
+    def __init__(self, seed: int = 0, listener: Listener | None = None) -> None:
+        self.listener = MelListener() if listener is None else listener
         self._innovations = InnovationStream(seed, FPS)
         self._heard = self._pictures = 0
 
@@ -89,16 +135,12 @@ class SoundStream:
             last: The sound ends here.
         """
         with one_torch_thread():
-            power = self._mel.push(torch.from_numpy(np.asarray(samples, np.float32)), last)
-            mel = power
-            if len(power):
-                normalised, self._statistics = self._normaliser(power[None], self._statistics)
-                mel = normalised[0]
-        self._heard += len(mel)
-        complete = tokens_of(self._heard, last)
+            heard = self.listener.push(torch.from_numpy(np.asarray(samples, np.float32)), last)
+        self._heard += len(heard)
+        complete = self.listener.pictures(self._heard, last)
         innovations = self._innovations.take(complete - self._pictures)
         self._pictures = complete
-        return Stretch(mel, torch.from_numpy(innovations), last)
+        return Stretch(heard, torch.from_numpy(innovations), last)
 
 
 def sound_frames(
@@ -107,6 +149,7 @@ def sound_frames(
     seed: int = 0,
     n_frames: int | None = None,
     innovations: np.ndarray | None = None,
+    listener: Listener | None = None,
 ) -> Iterator[Stretch]:
     """A whole sound in stretches of a second.
 
@@ -115,6 +158,7 @@ def sound_frames(
         seed: Seed of the innovations.
         n_frames: Pictures in all; those of the sound (rounded up) when None.
         innovations: Noise in place of that of `seed`, [T, 8].
+        listener: What hears, fresh; log-mel when None.
 
     Yields:
         The stretches in order.
@@ -124,7 +168,7 @@ def sound_frames(
         raise ValueError(f"innovations must have shape {(n, N_CHANNELS)}, got {innovations.shape}")
     sound = np.zeros(n * SAMPLES_PER_FRAME, np.float32)
     sound[: len(samples)] = samples[: len(sound)]
-    stream, done = SoundStream(seed), 0
+    stream, done = SoundStream(seed, listener), 0
     size = _STRETCH_FRAMES * SAMPLES_PER_FRAME
     for start in range(0, len(sound), size):
         stretch = stream.push(sound[start : start + size], last=start + size >= len(sound))

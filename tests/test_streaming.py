@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reference_model.animate import LATENCY_FRAMES, Animator
+from reference_model.animate import Animator
 from reference_model.networks.features import power_mel
 from reference_model.networks.model import load_model
 from reference_model.sound_stream import SAMPLES_PER_FRAME, MelStream, SoundStream, sound_frames
@@ -61,7 +61,7 @@ def test_a_picture_waits_for_120_ms_of_sound_and_for_no_more(animator, sound):
     shown = [torch.stack([state for state, _ in animator.motion(samples)]) for samples in (sound, changed)]
     same = [torch.equal(one, other) for one, other in zip(*shown, strict=True)]
     # Ten blocks complete the pictures 0 .. 7; the eighth is the first that hears the change.
-    n_complete = 10 - (LATENCY_FRAMES - 1)
+    n_complete = 10 - (animator.latency_frames - 1)
     assert same == [True] * n_complete + [False] * (30 - n_complete)
 
 
@@ -70,7 +70,7 @@ def test_what_a_stream_carries_does_not_grow(sound):
     for _ in range(4):
         for block in blocks(sound):
             stream.push(block)
-        sizes.append(len(stream._mel._kept))
+        sizes.append(len(stream.listener._mel._kept))
     assert max(sizes) == sizes[0] < 3 * SAMPLES_PER_FRAME
 
 
