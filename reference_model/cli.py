@@ -176,6 +176,39 @@ def inspect(avatar_file: _AvatarFile) -> None:
     out.print(table)
 
 
+@app.command()
+def modules(
+    avatar_file: _AvatarFile,
+    speech: Annotated[Path, typer.Argument(help="Speech: any sound file.")],
+    seconds: Annotated[float, typer.Option(min=0.5, max=60.0, help="How much of it.")] = 4.0,
+    size: Annotated[str, typer.Option(help="Width x height of the pictures that are compared.")] = "384x512",
+) -> None:
+    """Show the model's modules: parameters, and how much the pictures change without each."""
+    wanted = parse_size(size)
+    from media.audio import load_audio
+
+    samples = load_audio(speech, duration_s=seconds)
+    from reference_model.avatar.io import load_avatar
+    from reference_model.evaluation.modules import module_effects, untrained_modules
+    from reference_model.networks.model import load_model
+
+    avatar, model = load_avatar(avatar_file), load_model()
+    table = Table(title=f"{avatar_file.name}, {len(samples) / 16_000:.1f} s of {speech.name}, {size}")
+    table.add_column("module")
+    table.add_column("equation")
+    table.add_column("parameters", justify="right")
+    table.add_column("PSNR without it, dB", justify="right")
+    for effect in module_effects(avatar, model, samples, wanted):
+        changed = "no change" if effect.psnr_db == float("inf") else f"{effect.psnr_db:.1f}"
+        table.add_row(
+            effect.name, effect.source, f"{effect.parameters:,}" if effect.parameters else "", changed
+        )
+    out.print(table)
+    out.print(f"{sum(p.numel() for p in model.parameters()):,} parameters in all")
+    for name in untrained_modules(model):
+        out.print(f"untrained: {name}")
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """`384x512` as width and height in px, both even; E504 otherwise."""
     match = re.fullmatch(r"(\d+)[x×](\d+)", text.strip())

@@ -7,6 +7,7 @@ the mean of those of its characters, so that a phoneme never met in training sti
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
@@ -27,11 +28,13 @@ PHONEME_CHARACTERS = (
 """IPA as espeak-ng writes it, decomposed; the last sixteen are stress, length and other marks."""
 _MOST_CHARACTERS = 6
 _SILENCE, _UNKNOWN = 1, 2  # 0 pads
+_NOT_SOUND = re.compile(r"\(.*?\)|-")  # espeak-ng's "(en)" where the language changes, and its hyphen
 _ID = {character: number for number, character in enumerate(PHONEME_CHARACTERS, start=3)}
 
 
 def phoneme_ids(ipa: str) -> list[int]:
     """Numbers of the characters of one phoneme, at most six; no IPA is a pause."""
+    ipa = _NOT_SOUND.sub("", ipa)
     if not ipa:
         return [_SILENCE]
     characters = unicodedata.normalize("NFD", ipa.replace("g", "\u0261"))[:_MOST_CHARACTERS]
