@@ -22,6 +22,7 @@ CODES: dict[str, str] = {
     "E321": "a pretrained speech model is not on this machine",
     "E322": "a pretrained speech model is not the pinned one",
     "E323": "a transcript does not fit Whisper",
+    "E324": "the file is not an SMPL-X model",
     "E401": "the data set is missing or empty",
     "E402": "a clip of the data set cannot be read",
     "E403": "the same bytes stand in the train and in the test split",
