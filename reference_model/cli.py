@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from reference_model.animate import Background, Frame
+    from reference_model.corpus.speech.synthesis import Utterance
+    from reference_model.networks.model import AvatarModel
+    from reference_model.networks.text_fusion import TextTokens
 
 __all__ = ["app", "bar", "main", "parse_background", "parse_size"]
 
@@ -106,7 +109,7 @@ def drive(
         raise AvatarBenchError(
             "E504", "the avatar has no back", where="--yaw", expected="-90 to 90", got=f"{yaw:g}"
         )
-    samples = _sound(speech, text, voice, tts_command)
+    samples, spoken = _sound(speech, text, voice, tts_command)
     from media.video import write_video
     from reference_model.animate import FPS, SAMPLES_PER_FRAME, Animator
     from reference_model.avatar.io import load_avatar
@@ -116,13 +119,22 @@ def drive(
     camera = animator.camera(wanted or (photo.width - photo.width % 2, photo.height - photo.height % 2), yaw)
     n_frames = -(-len(samples) // SAMPLES_PER_FRAME)
     with bar("drive", n_frames) as advance:
-        frames = animator.frames(samples, seed=seed, camera=camera, background=behind, n_frames=n_frames)
+        frames = animator.frames(
+            samples,
+            seed=seed,
+            camera=camera,
+            background=behind,
+            n_frames=n_frames,
+            text=_text_tokens(animator.model, spoken),
+        )
         write_video(output, _pictures(frames, behind == "transparent", advance), FPS, audio=samples)
     out.print(f"{output}: {n_frames} frames of {camera.width}x{camera.height} at {FPS} a second")
 
 
-def _sound(speech: Path | None, text: str | None, voice: str, tts_command: str | None) -> np.ndarray:
-    """What the avatar says, [S] float32: a recording or a text, exactly one of them."""
+def _sound(
+    speech: Path | None, text: str | None, voice: str, tts_command: str | None
+) -> tuple[np.ndarray, Utterance | None]:
+    """What the avatar says, [S] float32, a recording or a text, exactly one of them; and the text as it was spoken."""
     if (speech is None) == (text is None):
         raise AvatarBenchError(
             "E504",
@@ -134,11 +146,22 @@ def _sound(speech: Path | None, text: str | None, voice: str, tts_command: str |
         from media.audio import load_audio
 
         assert speech is not None
-        return load_audio(speech)
+        return load_audio(speech), None
     from reference_model.spoken_text import check_text, parse_voice, speak_text
 
     check_text(text, tts_command)
-    return speak_text(text, parse_voice(voice), tts_command).samples
+    spoken = speak_text(text, parse_voice(voice), tts_command)
+    return spoken.samples, spoken
+
+
+def _text_tokens(model: AvatarModel, spoken: Utterance | None) -> TextTokens | None:
+    """What a model that reads phonemes gets of a spoken text; None for the sound alone."""
+    if spoken is None or model.text is None:
+        return None
+    from reference_model.sound_stream import FPS
+    from reference_model.spoken_text import with_times
+
+    return model.text.encode(with_times(spoken).phonemes, FPS)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from media.errors import AvatarBenchError
 from reference_model.corpus.pipeline.external import check_template, output_of_command, time_like
 from reference_model.corpus.speech.synthesis import SpeechSynthesizer, Utterance, Voice
 
-__all__ = ["LEAD_S", "TAIL_S", "check_text", "parse_voice", "speak_text"]
+__all__ = ["LEAD_S", "TAIL_S", "check_text", "parse_voice", "speak_text", "with_times"]
 
 LEAD_S, TAIL_S = 0.24, 0.64
 """Silence around the speech, so that the avatar is seen at rest before and after."""
@@ -33,20 +33,16 @@ def parse_voice(name: str) -> Voice:
     return Voice(language=language, variant=variant)
 
 
-def speak_text(
-    text: str, voice: Voice | None = None, command: str | None = None, *, timed: bool = False
-) -> Utterance:
+def speak_text(text: str, voice: Voice | None = None, command: str | None = None) -> Utterance:
     """Speak a text, with silence around it.
 
     Args:
         text: What to say.
         voice: Who says it, for espeak-ng.
         command: A program that speaks instead, with `{text}` and `{out}`, the sound file that it writes.
-        timed: Whether the times of phonemes and words are wanted from a command, too. No aligner comes with the
-            package: they are espeak-ng's, stretched over the sound, and can be off by some tenths of a second.
 
     Returns:
-        The utterance; of a command it has no phonemes and words unless `timed`.
+        The utterance; of a command it has no phonemes and words, see `with_times`.
 
     Raises:
         AvatarBenchError: E203 silent, E504 no such voice, E603 espeakng-loader is missing, E606 the command failed.
@@ -57,9 +53,19 @@ def speak_text(
             return synthesizer.speak(text, voice).padded(LEAD_S, TAIL_S)
     with output_of_command(_OPTION, command, ".wav", text=text) as out:
         samples = load_audio(out)
-    if timed:
-        with SpeechSynthesizer() as synthesizer:
-            spoken = time_like(synthesizer.speak(text, voice), samples)
-    else:
-        spoken = Utterance(samples, [], [], text, voice)
-    return spoken.padded(LEAD_S, TAIL_S)
+    return Utterance(samples, [], [], text, voice).padded(LEAD_S, TAIL_S)
+
+
+def with_times(spoken: Utterance) -> Utterance:
+    """The utterance with phonemes and words, for a model that reads them.
+
+    No aligner comes with the package: of a sound that another program made the times are espeak-ng's, stretched over
+    it, and can be off by some tenths of a second.
+
+    Raises:
+        AvatarBenchError: E603, espeakng-loader is missing.
+    """
+    if spoken.words:
+        return spoken
+    with SpeechSynthesizer() as synthesizer:
+        return time_like(synthesizer.speak(spoken.text, spoken.voice), spoken.samples)

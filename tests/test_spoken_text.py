@@ -12,8 +12,9 @@ import pytest
 from media.errors import AvatarBenchError
 from media.video import probe
 from reference_model.avatar.io import save_avatar
-from reference_model.cli import main
-from reference_model.spoken_text import LEAD_S, TAIL_S, parse_voice, speak_text
+from reference_model.cli import _text_tokens, main
+from reference_model.networks.model import MINI_TEXT, AvatarModel, load_model
+from reference_model.spoken_text import LEAD_S, TAIL_S, parse_voice, speak_text, with_times
 from tests.template_avatar import template_avatar
 
 WRITES_A_TONE = (
@@ -39,10 +40,10 @@ def test_a_command_of_the_user_speaks_instead():
     text = "it's only; a 'test' $HOME"  # nothing of it reaches a shell
     spoken = speak_text(text, command=COMMAND)
     assert len(spoken.samples) == pytest.approx((0.5 + LEAD_S + TAIL_S) * 16_000, abs=2)
-    assert len(spoken.phonemes) == 1  # the silence before
-    timed = speak_text(text, command=COMMAND, timed=True)
+    assert not spoken.words
+    timed = with_times(spoken)
     assert np.array_equal(timed.samples, spoken.samples)
-    assert timed.phonemes[-1][0] == pytest.approx(LEAD_S + 0.5, abs=0.01)
+    assert timed.phonemes[-1][0] == pytest.approx(LEAD_S + 0.5, abs=0.02)
 
 
 def test_voices_are_languages_with_variants():
@@ -75,3 +76,13 @@ def test_an_avatar_says_a_text(tmp_path: Path):
     assert main(["drive", str(tmp_path / "p.avatar"), *arguments]) == 0
     assert probe(out).n_frames == 32  # 0.24 + 0.4 + 0.64 s
     assert probe(out).has_audio
+
+
+def test_a_model_that_reads_gets_the_phonemes_of_the_text_and_the_shipped_one_none():
+    spoken = speak_text("One two", command=COMMAND)
+    assert _text_tokens(load_model(), spoken) is None
+    reading = AvatarModel(MINI_TEXT).eval()
+    assert _text_tokens(reading, None) is None
+    tokens = _text_tokens(reading, spoken)
+    assert tokens is not None and tokens.features.shape[1] == tokens.start.shape[1] >= 5
+    assert float(tokens.start[0, -1]) == pytest.approx((LEAD_S + 0.2) * 25, abs=1)

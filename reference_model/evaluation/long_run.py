@@ -52,9 +52,8 @@ def live_states(
         yield from states
 
 
-def minutes(states: Iterator[Tensor]) -> Iterator[Minute]:
-    """Sum up each minute, one state at a time."""
-    length = round(60 * FPS)
+def minutes(states: Iterator[Tensor], length: int = 60 * FPS) -> Iterator[Minute]:
+    """Sum up each minute, or other stretch of `length` frames, one state at a time."""
     kept: list[tuple[float, float, float]] = []
     for state in states:
         angle = state[:, :3].norm(dim=-1)
