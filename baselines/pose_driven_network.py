@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from media.threads import one_torch_thread
-from reference_model.animate import Background, Frame, FrameView, sound_frames
+from reference_model.animate import Background, Frame, FrameView
 from reference_model.avatar.gaussians import Gaussians
 from reference_model.body.skinning import TemplateTensors, pose
 from reference_model.body.template import load_template
@@ -27,6 +27,7 @@ from reference_model.networks.audio_encoder import AudioEncoder, EncoderState
 from reference_model.networks.features import N_MELS
 from reference_model.networks.weights import load_weights, read_metadata
 from reference_model.render.camera import Camera
+from reference_model.sound_stream import sound_frames
 
 if TYPE_CHECKING:
     from reference_model.avatar.io import Avatar

@@ -48,7 +48,7 @@ class PoseDrivenObjective(nn.Module):
         self.weights = LossWeights() if weights is None else weights
         self.register_buffer("levers", joint_levers(template), persistent=False)
 
-    def config(self) -> dict[str, int | float]:
+    def config(self) -> dict[str, int | float | str]:
         """Sizes, for the header of the weights file."""
         return asdict(self.network.config)
 

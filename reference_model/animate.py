@@ -1,14 +1,14 @@
-"""Speech and an avatar to pictures.
+"""Speech and an avatar to pictures, a whole sound at once or live.
 
-The sound goes through the networks in stretches of a second, whose memory is all that is carried on; every frame is
-then deformed and drawn. Nothing of the training corpus is used here: no pose, facial action or phoneme exists at
-inference, only the states of the particles and the residuals.
+The sound goes through the networks in stretches (a second offline, one picture live), whose memory is all that is
+carried on; every frame is then deformed and drawn. Nothing of the training corpus is used here: no pose, facial action
+or phoneme exists at inference, only the states of the particles and the residuals.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -18,22 +18,26 @@ from torch import Tensor
 
 from media.threads import one_torch_thread
 from reference_model.avatar.gaussians import Gaussians, front_facing
-from reference_model.innovations import N_CHANNELS, sample_innovations
-from reference_model.networks.audio_encoder import LOOKAHEAD_FRAMES, MEL_PER_FRAME
-from reference_model.networks.features import HOP, RunningNormaliser, power_mel
 from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.model import AvatarModel, Memory, load_model
+from reference_model.networks.text_fusion import TextTokens
 from reference_model.render.camera import Camera
 from reference_model.render.frame_renderer import FrameRenderer
+from reference_model.sound_stream import (
+    FPS,
+    SAMPLES_PER_FRAME,
+    Listener,
+    MelListener,
+    SoundStream,
+    Stretch,
+    sound_frames,
+)
 
 if TYPE_CHECKING:
     from reference_model.avatar.io import Avatar
 
-__all__ = ["FPS", "Animator", "Background", "Frame", "FrameView", "sound_frames"]
+__all__ = ["FPS", "Animator", "Background", "Frame", "FrameView"]
 
-FPS = 25
-SAMPLES_PER_FRAME = HOP * MEL_PER_FRAME
-_CHUNK_FRAMES = 25
 
 Background = Literal["photo", "transparent"] | tuple[int, int, int]
 """The photo with the person painted out, nothing, or a colour (sRGB, 0..255)."""
@@ -89,22 +93,47 @@ class FrameView:
         return Frame(rgb, alpha)
 
 
+class _Performance:
+    """What a live performance carries from step to step."""
+
+    def __init__(self, view: FrameView, sound: SoundStream, text: TextTokens | None) -> None:
+        self.view, self.sound, self.text = view, sound, text
+        self.memory: Memory | None = None
+        self.due: deque[tuple[Tensor, Residuals]] = deque()  # computed and not yet shown, at most a hop
+
+
 class Animator:
-    """Drives an avatar by speech.
+    """Drives an avatar by speech: `frames` by a whole sound, `step` live.
+
+    ```
+    animator.start(seed=1)
+    for block in microphone:  # 640 samples, 40 ms
+        frame = animator.step(block)  # None twice, then a picture each
+    rest = animator.finish()
+    ```
 
     Args:
         avatar: The avatar.
         model: Trained networks; the shipped ones when None.
+        listeners: Makes what hears, once for each performance, for a model that does not hear log-mel:
+            `lambda: Wav2Vec2Listener(wav2vec2)` with `wav2vec2 = load_wav2vec2()`.
 
     Raises:
         AvatarBenchError: E502, the shipped weights are missing or damaged.
     """
 
-    def __init__(self, avatar: Avatar, model: AvatarModel | None = None) -> None:
+    def __init__(
+        self,
+        avatar: Avatar,
+        model: AvatarModel | None = None,
+        listeners: Callable[[], Listener] = MelListener,
+    ) -> None:
         self.avatar = avatar
+        self._listeners = listeners
         self.model = (load_model() if model is None else model).eval()
         with one_torch_thread():
             self.context = self.model.prepare(avatar)
+        self._live: _Performance | None = None
 
     def camera(self, size: tuple[int, int] | None = None, yaw_deg: float = 0.0) -> Camera:
         """The photo's view in another size or from another side.
@@ -127,6 +156,7 @@ class Animator:
         background: Background = "photo",
         n_frames: int | None = None,
         innovations: np.ndarray | None = None,
+        text: TextTokens | None = None,
     ) -> Iterator[Frame]:
         """Pictures at 25 frames a second; frame `i` shows time `i / 25` of the sound.
 
@@ -137,16 +167,15 @@ class Animator:
             background: What stands behind the person.
             n_frames: Length; the sound's (rounded up) when None. Past the end of the sound is silence.
             innovations: Noise in place of that of `seed`, [T, 8].
+            text: What is said, for a model that takes text; without it the sound alone drives.
 
         Yields:
             Frames in order; memory does not grow with the length of the sound.
         """
         view = FrameView(self.avatar, camera, background)
-        for states, residuals in self.motion(samples, seed=seed, n_frames=n_frames, innovations=innovations):
-            with one_torch_thread():
-                gaussians = self.context.rig.apply(states, residuals)
-                frame = view.draw(gaussians)
-            yield frame
+        moved = self.motion(samples, seed=seed, n_frames=n_frames, innovations=innovations, text=text)
+        for states, residuals in moved:
+            yield self._draw(view, states, residuals)
 
     def motion(
         self,
@@ -155,52 +184,85 @@ class Animator:
         seed: int = 0,
         n_frames: int | None = None,
         innovations: np.ndarray | None = None,
+        text: TextTokens | None = None,
     ) -> Iterator[tuple[Tensor, Residuals]]:
         """What the networks say, frame by frame: states [M, 6] and residuals [n, ...]; arguments as in `frames`."""
         memory: Memory | None = None
-        for mel, noise, last in sound_frames(samples, seed=seed, n_frames=n_frames, innovations=innovations):
-            with one_torch_thread():
-                states, residuals, memory = self.model.advance(self.context, mel, noise, memory, last)
-            for t in range(len(noise)):
-                yield states[t], Residuals(*(part[t] for part in residuals))
+        stretches = sound_frames(
+            samples, seed=seed, n_frames=n_frames, innovations=innovations, listener=self._listeners()
+        )
+        for stretch in stretches:
+            moved, memory = self._advance(stretch, memory, text)
+            yield from moved
 
+    @property
+    def latency_frames(self) -> int:
+        """From the end of the sound that `step` takes back to the instant that its picture shows: 3, 120 ms.
 
-def sound_frames(
-    samples: np.ndarray,
-    *,
-    seed: int = 0,
-    n_frames: int | None = None,
-    innovations: np.ndarray | None = None,
-) -> Iterator[tuple[Tensor, Tensor, bool]]:
-    """Sound in stretches of a second, as networks with an `AudioEncoder` take it.
+        For wav2vec 2.0, heard in hops of five pictures, 7.
+        """
+        return self._listeners().latency_frames
 
-    Args:
-        samples: Sound at 16 kHz in [-1, 1], [S] float32.
-        seed: Seed of the innovations.
-        n_frames: Pictures in all; those of the sound (rounded up) when None.
-        innovations: Noise in place of that of `seed`, [T, 8].
+    def start(
+        self,
+        *,
+        seed: int = 0,
+        camera: Camera | None = None,
+        background: Background = "photo",
+        text: TextTokens | None = None,
+    ) -> None:
+        """Begin a live performance; one that has begun before is dropped. Arguments as in `frames`."""
+        view = FrameView(self.avatar, camera, background)
+        self._live = _Performance(view, SoundStream(seed, self._listeners()), text)
 
-    Yields:
-        Normalised log-mel [t_mel, 80], the innovations of the pictures that it completes [T, 8], and whether it
-        is the last stretch. Pictures come two frames after their sound, all of them by the last stretch.
-    """
-    n = math.ceil(len(samples) / SAMPLES_PER_FRAME) if n_frames is None else n_frames
-    noise = sample_innovations(n, seed, FPS) if innovations is None else innovations
-    if noise.shape != (n, N_CHANNELS):
-        raise ValueError(f"innovations must have shape {(n, N_CHANNELS)}, got {noise.shape}")
-    sound = np.zeros(n * SAMPLES_PER_FRAME, np.float32)
-    sound[: len(samples)] = samples[: len(sound)]
-    with one_torch_thread():
-        power = power_mel(torch.from_numpy(sound))
-    normaliser, heard, done = RunningNormaliser(), None, 0
-    for end in range(_CHUNK_FRAMES, n + _CHUNK_FRAMES, _CHUNK_FRAMES):
+    def step(self, samples: np.ndarray) -> Frame | None:
+        """Hear 40 ms of sound, show one picture.
+
+        The pictures are those of `frames`. The networks hear 80 ms ahead, so the call that takes the sound of picture
+        `k` returns picture `k - 2`: play the sound 80 ms late and both are in step. From the instant shown to the
+        end of the sound taken it is `latency_frames`, 120 ms; the time of the computation comes on top.
+
+        Args:
+            samples: The next 640 samples at 16 kHz in [-1, 1], [640] float32.
+
+        Returns:
+            The picture; None in the first `latency_frames - 1` calls after `start`, which the first does by itself.
+        """
+        if samples.shape != (SAMPLES_PER_FRAME,):
+            raise ValueError(f"samples must have shape {(SAMPLES_PER_FRAME,)}, got {samples.shape}")
+        live = self._perform(samples, last=False)
+        return self._draw(live.view, *live.due.popleft()) if live.due else None
+
+    def finish(self) -> list[Frame]:
+        """End the live performance: the pictures still due, as if silence followed."""
+        if self._live is None or self._live.memory is None:
+            return []
+        live = self._perform(np.zeros(0, np.float32), last=True)
+        self._live = None
+        return [self._draw(live.view, states, residuals) for states, residuals in live.due]
+
+    def _perform(self, samples: np.ndarray, last: bool) -> _Performance:
+        if self._live is None:
+            self.start()
+        live = self._live
+        assert live is not None
+        moved, live.memory = self._advance(live.sound.push(samples, last), live.memory, live.text)
+        live.due.extend(moved)
+        return live
+
+    def _advance(
+        self, stretch: Stretch, memory: Memory | None, text: TextTokens | None
+    ) -> tuple[list[tuple[Tensor, Residuals]], Memory]:
         with one_torch_thread():
-            stretch = power[(end - _CHUNK_FRAMES) * MEL_PER_FRAME : end * MEL_PER_FRAME]
-            mel, heard = normaliser(stretch[None], heard)
-        last = end >= n
-        complete = n if last else end - LOOKAHEAD_FRAMES
-        yield mel[0], torch.from_numpy(noise[done:complete]), last
-        done = complete
+            states, residuals, memory = self.model.advance(
+                self.context, stretch.heard, stretch.innovations, memory, stretch.last, text
+            )
+        frames = [(state, Residuals(*(part[t] for part in residuals))) for t, state in enumerate(states)]
+        return frames, memory
+
+    def _draw(self, view: FrameView, states: Tensor, residuals: Residuals) -> Frame:
+        with one_torch_thread():
+            return view.draw(self.context.rig.apply(states, residuals))
 
 
 def _covering(image: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from reference_model.animate import Background, Frame
+    from reference_model.corpus.speech.synthesis import Utterance
+    from reference_model.networks.model import AvatarModel
+    from reference_model.networks.text_fusion import TextTokens
 
 __all__ = ["app", "bar", "main", "parse_background", "parse_size"]
 
@@ -77,8 +80,17 @@ def create(
 @app.command()
 def drive(
     avatar_file: _AvatarFile,
-    speech: Annotated[Path, typer.Argument(help="Speech: any sound file, or a video with sound.")],
     output: Annotated[Path, typer.Option("--out", "-o", help="Video: .mp4; .mov or .webm if transparent.")],
+    speech: Annotated[
+        Path | None, typer.Argument(help="Speech: any sound file, or a video with sound; or give --text.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="What to say, instead of a recording.")] = None,
+    voice: Annotated[
+        str, typer.Option(help="Who says the text: a language of espeak-ng, perhaps +variant, such as de+f3.")
+    ] = "en-us",
+    tts_command: Annotated[
+        str | None, typer.Option(help="Another synthesiser: a command with {text} and {out}, a sound file.")
+    ] = None,
     size: Annotated[
         str | None, typer.Option(help="Width x height, for example 384x512; default: the photo's.")
     ] = None,
@@ -97,10 +109,8 @@ def drive(
         raise AvatarBenchError(
             "E504", "the avatar has no back", where="--yaw", expected="-90 to 90", got=f"{yaw:g}"
         )
-    from media.audio import load_audio
+    samples, spoken = _sound(speech, text, voice, tts_command)
     from media.video import write_video
-
-    samples = load_audio(speech)
     from reference_model.animate import FPS, SAMPLES_PER_FRAME, Animator
     from reference_model.avatar.io import load_avatar
 
@@ -109,9 +119,49 @@ def drive(
     camera = animator.camera(wanted or (photo.width - photo.width % 2, photo.height - photo.height % 2), yaw)
     n_frames = -(-len(samples) // SAMPLES_PER_FRAME)
     with bar("drive", n_frames) as advance:
-        frames = animator.frames(samples, seed=seed, camera=camera, background=behind, n_frames=n_frames)
+        frames = animator.frames(
+            samples,
+            seed=seed,
+            camera=camera,
+            background=behind,
+            n_frames=n_frames,
+            text=_text_tokens(animator.model, spoken),
+        )
         write_video(output, _pictures(frames, behind == "transparent", advance), FPS, audio=samples)
     out.print(f"{output}: {n_frames} frames of {camera.width}x{camera.height} at {FPS} a second")
+
+
+def _sound(
+    speech: Path | None, text: str | None, voice: str, tts_command: str | None
+) -> tuple[np.ndarray, Utterance | None]:
+    """What the avatar says, [S] float32, a recording or a text, exactly one of them; and the text as it was spoken."""
+    if (speech is None) == (text is None):
+        raise AvatarBenchError(
+            "E504",
+            "the avatar needs something to say" if text is None else "a recording and a text are given",
+            expected="either a sound file or --text",
+            fix='avatar drive person.avatar speech.wav -o talk.mp4, or --text "Hello." without a sound file',
+        )
+    if text is None:
+        from media.audio import load_audio
+
+        assert speech is not None
+        return load_audio(speech), None
+    from reference_model.spoken_text import check_text, parse_voice, speak_text
+
+    check_text(text, tts_command)
+    spoken = speak_text(text, parse_voice(voice), tts_command)
+    return spoken.samples, spoken
+
+
+def _text_tokens(model: AvatarModel, spoken: Utterance | None) -> TextTokens | None:
+    """What a model that reads phonemes gets of a spoken text; None for the sound alone."""
+    if spoken is None or model.text is None:
+        return None
+    from reference_model.sound_stream import FPS
+    from reference_model.spoken_text import with_times
+
+    return model.text.encode(with_times(spoken).phonemes, FPS)
 
 
 @app.command()
@@ -147,6 +197,39 @@ def inspect(avatar_file: _AvatarFile) -> None:
     for name, value in sorted(avatar.meta.items()):
         table.add_row(name, str(value))
     out.print(table)
+
+
+@app.command()
+def modules(
+    avatar_file: _AvatarFile,
+    speech: Annotated[Path, typer.Argument(help="Speech: any sound file.")],
+    seconds: Annotated[float, typer.Option(min=0.5, max=60.0, help="How much of it.")] = 4.0,
+    size: Annotated[str, typer.Option(help="Width x height of the pictures that are compared.")] = "384x512",
+) -> None:
+    """Show the model's modules: parameters, and how much the pictures change without each."""
+    wanted = parse_size(size)
+    from media.audio import load_audio
+
+    samples = load_audio(speech, duration_s=seconds)
+    from reference_model.avatar.io import load_avatar
+    from reference_model.evaluation.modules import module_effects, untrained_modules
+    from reference_model.networks.model import load_model
+
+    avatar, model = load_avatar(avatar_file), load_model()
+    table = Table(title=f"{avatar_file.name}, {len(samples) / 16_000:.1f} s of {speech.name}, {size}")
+    table.add_column("module")
+    table.add_column("equation")
+    table.add_column("parameters", justify="right")
+    table.add_column("PSNR without it, dB", justify="right")
+    for effect in module_effects(avatar, model, samples, wanted):
+        changed = "no change" if effect.psnr_db == float("inf") else f"{effect.psnr_db:.1f}"
+        table.add_row(
+            effect.name, effect.source, f"{effect.parameters:,}" if effect.parameters else "", changed
+        )
+    out.print(table)
+    out.print(f"{sum(p.numel() for p in model.parameters()):,} parameters in all")
+    for name in untrained_modules(model):
+        out.print(f"untrained: {name}")
 
 
 def parse_size(text: str) -> tuple[int, int]:

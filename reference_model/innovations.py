@@ -23,6 +23,7 @@ __all__ = [
     "N_CHANNELS",
     "RIGHT_HAND",
     "SWAY",
+    "InnovationStream",
     "sample_innovations",
 ]
 
@@ -49,7 +50,7 @@ _AMPLITUDE_SPREAD = 0.25  # of the logarithm
 def sample_innovations(n_frames: int, seed: int, fps: float = 25.0) -> np.ndarray:
     """Draw the innovations of a performance.
 
-    A longer request begins with the values of a shorter one of the same seed, so a stream may ask for more.
+    A longer request begins with the values of a shorter one of the same seed.
 
     Args:
         n_frames: Length in frames.
@@ -59,19 +60,41 @@ def sample_innovations(n_frames: int, seed: int, fps: float = 25.0) -> np.ndarra
     Returns:
         Channels as described at the constants of this module, [T, 8] float32.
     """
-    # One generator for each channel: the number of draws of one never shifts another.
-    blink, *sway, hand, amplitude, gaze = (
-        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(7)
-    )
-    channels = np.zeros((n_frames, N_CHANNELS), np.float32)  # [T, 8]
-    channels[:, BLINK_ONSET] = _impulses(_blink_times_s(blink), n_frames, fps)
-    for index, generator in enumerate(sway, start=SWAY.start):
-        channels[:, index] = _smooth_noise(generator, n_frames, _SWAY_TIME_S * fps)
-    channels[:, GESTURE_HAND] = _held(_hand_choices(hand), n_frames, fps)[:, 0]
-    wander = _smooth_noise(amplitude, n_frames, _AMPLITUDE_TIME_S * fps)
-    channels[:, GESTURE_AMPLITUDE] = np.exp(_AMPLITUDE_SPREAD * wander)
-    channels[:, GAZE] = _held(_fixations(gaze), n_frames, fps)
-    return channels
+    return InnovationStream(seed, fps).take(n_frames)
+
+
+class InnovationStream:
+    """The innovations of an endless performance, piece by piece; what it keeps does not grow.
+
+    Args:
+        seed: Performance; equal seeds give equal values.
+        fps: Frames a second.
+    """
+
+    def __init__(self, seed: int, fps: float = 25.0) -> None:
+        # One generator for each channel: the number of draws of one never shifts another.
+        blink, *sway, hand, amplitude, gaze = (
+            np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(7)
+        )
+        self._blinks = _Impulses(_blink_times_s(blink), fps)
+        self._sway = [_SmoothNoise(generator, _SWAY_TIME_S * fps) for generator in sway]
+        self._hand = _held(_hand_choices(hand), fps)
+        self._amplitude = _SmoothNoise(amplitude, _AMPLITUDE_TIME_S * fps)
+        self._gaze = _held(_fixations(gaze), fps)
+
+    def take(self, n_frames: int) -> np.ndarray:
+        """The next `n_frames` frames, [n_frames, 8] float32; any split gives the same values."""
+        channels = np.zeros((n_frames, N_CHANNELS), np.float32)
+        if not n_frames:
+            return channels  # scipy's filter forgets its state over an empty input
+        channels[:, BLINK_ONSET] = self._blinks.take(n_frames)
+        for index, noise in enumerate(self._sway, start=SWAY.start):
+            channels[:, index] = noise.take(n_frames)
+        channels[:, GESTURE_AMPLITUDE] = np.exp(_AMPLITUDE_SPREAD * self._amplitude.take(n_frames))
+        for row in channels:
+            row[GESTURE_HAND] = next(self._hand)[0]
+            row[GAZE] = next(self._gaze)
+        return channels
 
 
 def _blink_times_s(generator: np.random.Generator) -> Iterator[float]:
@@ -104,34 +127,45 @@ def _fixations(generator: np.random.Generator) -> Iterator[tuple[float, tuple[fl
             yield generator.uniform(0.3, 1.1), (sideways, upward)
 
 
-def _impulses(times_s: Iterator[float], n_frames: int, fps: float) -> np.ndarray:
-    impulses = np.zeros(n_frames, np.float32)
-    for time_s in times_s:
-        frame = math.floor(time_s * fps)
-        if frame >= n_frames:
-            return impulses
-        impulses[frame] = 1.0
-    raise AssertionError("the times of an endless process do not end")
+class _Impulses:
+    """1 in each frame in which one of endless ascending times falls, else 0."""
+
+    def __init__(self, times_s: Iterator[float], fps: float) -> None:
+        self._frames = (math.floor(time_s * fps) for time_s in times_s)
+        self._next, self._done = next(self._frames), 0
+
+    def take(self, n_frames: int) -> np.ndarray:  # [n_frames]
+        impulses = np.zeros(n_frames, np.float32)
+        while self._next < self._done + n_frames:
+            impulses[self._next - self._done] = 1.0
+            self._next = next(self._frames)
+        self._done += n_frames
+        return impulses
 
 
-def _held(events: Iterator[tuple[float, tuple[float, ...]]], n_frames: int, fps: float) -> np.ndarray:
-    """Piecewise constant rows, [T, values per event]."""
-    rows: list[tuple[float, ...]] = []
-    end_s = 0.0
+def _held(events: Iterator[tuple[float, tuple[float, ...]]], fps: float) -> Iterator[tuple[float, ...]]:
+    """The value that holds in each frame, endlessly."""
+    end_s, done = 0.0, 0
     for dwell_s, value in events:
         end_s += dwell_s
-        rows += [value] * (math.floor(end_s * fps) - len(rows))
-        if len(rows) >= n_frames:
-            return np.array(rows[:n_frames], np.float32).reshape(n_frames, len(value))
-    raise AssertionError("the events of an endless process do not end")
+        for _ in range(math.floor(end_s * fps) - done):
+            yield value
+            done += 1
 
 
-def _smooth_noise(generator: np.random.Generator, n_frames: int, time_frames: float) -> np.ndarray:
-    """Critically damped second-order noise of unit variance, stationary from its first frame, [T]."""
-    pole = math.exp(-1.0 / time_frames)
-    # The filter 1 / (1 - p z)^2 has the impulse response (k + 1) p^k, whose energy is this sum's closed form.
-    gain = math.sqrt((1 - pole**2) ** 3 / (1 + pole**2))
-    # Twenty time constants let the filter forget that it started from rest.
-    run_in = math.ceil(20 * time_frames)
-    noise = generator.standard_normal(run_in + n_frames)
-    return np.asarray(lfilter([gain], [1.0, -2 * pole, pole**2], noise))[run_in:]
+class _SmoothNoise:
+    """Critically damped second-order noise of unit variance, stationary from its first frame."""
+
+    def __init__(self, generator: np.random.Generator, time_frames: float) -> None:
+        pole = math.exp(-1.0 / time_frames)
+        # The filter 1 / (1 - p z)^2 has the impulse response (k + 1) p^k, whose energy is this sum's closed form.
+        self._gain = math.sqrt((1 - pole**2) ** 3 / (1 + pole**2))
+        self._denominator = [1.0, -2 * pole, pole**2]
+        self._generator, self._state = generator, np.zeros(2)
+        # Twenty time constants let the filter forget that it started from rest.
+        self.take(math.ceil(20 * time_frames))
+
+    def take(self, n_frames: int) -> np.ndarray:  # [n_frames]
+        noise = self._generator.standard_normal(n_frames)
+        values, self._state = lfilter([self._gain], self._denominator, noise, zi=self._state)
+        return values

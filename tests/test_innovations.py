@@ -13,6 +13,7 @@ from reference_model.innovations import (
     NO_HAND,
     RIGHT_HAND,
     SWAY,
+    InnovationStream,
     sample_innovations,
 )
 
@@ -88,3 +89,9 @@ def test_gaze_jumps_between_held_directions_and_favours_the_camera(half_hour):
 def test_the_rates_do_not_depend_on_the_frame_rate():
     blinks = [sample_innovations(int(600 * fps), 3, fps)[:, BLINK_ONSET].sum() for fps in (25.0, 50.0)]
     assert blinks[0] == blinks[1]
+
+
+def test_a_stream_of_innovations_gives_them_in_pieces_of_any_size(half_hour):
+    stream = InnovationStream(0)
+    pieces = [stream.take(n) for n in (1, 0, 2, 37, 1, 959, 4_000)]
+    np.testing.assert_array_equal(np.concatenate(pieces), half_hour[:5_000])

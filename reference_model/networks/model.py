@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +13,29 @@ from reference_model.body.particles import GROUPS, load_particles
 from reference_model.body.template import REGIONS, load_template
 from reference_model.deform import Rig
 from reference_model.innovations import N_CHANNELS
-from reference_model.networks.audio_encoder import AudioEncoder, EncoderState
+from reference_model.networks.audio_encoder import AudioEncoder, EncoderState, FeatureEncoder
 from reference_model.networks.features import N_MELS
 from reference_model.networks.gaussian_head import GaussianHead, Residuals
 from reference_model.networks.particle_deformer import ParticleDeformer, StaticTokens
+from reference_model.networks.phoneme_encoder import PhonemeEncoder
 from reference_model.networks.surface import particle_layout
+from reference_model.networks.text_fusion import TextTokens
 from reference_model.networks.weights import load_weights, read_metadata
 
 if TYPE_CHECKING:
     from reference_model.avatar.io import Avatar
 
-__all__ = ["MINI", "WEIGHTS", "AvatarContext", "AvatarModel", "Memory", "ModelConfig", "load_model"]
+__all__ = [
+    "BASE",
+    "MINI",
+    "MINI_TEXT",
+    "WEIGHTS",
+    "AvatarContext",
+    "AvatarModel",
+    "Memory",
+    "ModelConfig",
+    "load_model",
+]
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "mini.safetensors"
 
@@ -46,10 +58,35 @@ class ModelConfig:
     window_past: int = 8
     """Driving tokens before t that the Gaussian head sees."""
     dropout: float = 0.1
+    audio: Literal["mel", "wav2vec2"] = "mel"
+    """What A_t is: log-mel through a causal encoder trained here, or wav2vec 2.0."""
+    dim_audio: int = 768
+    """Width of A_t of wav2vec 2.0."""
+    text: Literal["none", "phonemes", "whisper"] = "none"
+    """What Z is, if the model takes text at all."""
+    dim_text: int = 96
+    """Width d_z of Z."""
+    text_pool: Literal["attention", "mean"] = "attention"
+    """Pool over Z: what has been said up to now, or the paper's mean over the whole text."""
 
 
 MINI = ModelConfig()
 """The preset whose weights are shipped; runs on two CPU cores."""
+MINI_TEXT = ModelConfig(text="phonemes")
+"""As `MINI`, with the phonemes of a text where there is one; no weights yet."""
+BASE = ModelConfig(
+    dim_driving=512,
+    dim_particle=512,
+    n_heads=8,
+    dim_feedforward=2048,
+    n_tokens=768,
+    dim_point=256,
+    n_point_heads=8,
+    audio="wav2vec2",
+    text="whisper",
+    dim_text=512,
+)
+"""The paper's encoders at the scale of a GPU; no weights yet. All 768 local particles serve as anchor tokens."""
 
 # Share of 30 mm that a residual offset may use; residuals refine, particles carry the motion.
 _REGION_GAIN = {"head": 0.3, "mouth_cavity": 0.3, "tongue": 0.5, "hand_left": 0.3, "hand_right": 0.3}
@@ -90,7 +127,8 @@ class AvatarModel(nn.Module):
         super().__init__()
         self.config = config
         template, particles = load_template(), load_particles()
-        self.audio = AudioEncoder(config.dim_driving, N_MELS, N_CHANNELS, config.dropout)
+        self.audio = _audio_encoder(config)
+        self.text = PhonemeEncoder(config.dim_text) if config.text == "phonemes" else None
         self.particles = ParticleDeformer(
             particle_layout(template, particles, config.n_tokens),
             len(GROUPS),
@@ -128,10 +166,11 @@ class AvatarModel(nn.Module):
     def advance(
         self,
         context: AvatarContext,
-        mel: Tensor,  # [t_mel, 80]
+        heard: Tensor,  # [t_mel, 80] or [T, d_a]
         innovations: Tensor,  # [T, 8]
         memory: Memory | None = None,
         last: bool = True,
+        text: TextTokens | None = None,
     ) -> tuple[Tensor, Residuals, Memory]:
         """Drive an avatar by the next stretch of sound; a whole utterance by default.
 
@@ -140,29 +179,30 @@ class AvatarModel(nn.Module):
 
         Args:
             context: From `prepare`.
-            mel: Normalised log-mel at 100 Hz, [t_mel, 80].
+            heard: What the model's listener gave: normalised log-mel at 100 Hz [t_mel, 80], or A_t [T, d_a].
             innovations: Noise of the T frames that come out, [T, 8].
             memory: What the previous call returned; None at the start.
             last: The sound ends here.
+            text: What is said in the whole sound, for a model that takes text; None for unknown.
 
         Returns:
             States of the particles [T, M, 6], residuals [T, n, ...] and the memory for the next call.
         """
         encoder = None if memory is None else memory.encoder
-        driving, encoder = self.audio(mel[None], innovations[None], encoder, last)  # [1, T, d]
+        driving, encoder = self.audio(heard[None], innovations[None], encoder, last, text)  # [1, T, d]
         if memory is None:
             still = driving.new_zeros(1, self.particles.n_particles, 6)
             silence = driving.new_zeros(1, self.config.window_past, driving.shape[-1])
             memory = Memory(encoder, still, still, silence)
+        memory = memory._replace(encoder=encoder)
         window = torch.cat([memory.driving, driving], 1)  # [1, past + T, d]
+        residuals = self.head.frame_by_frame(window, context.points, context.region)
+        if not driving.shape[1]:
+            return memory.states[0, None][:0], Residuals(*(part[0] for part in residuals)), memory
         proposals = self.particles.proposals(driving, context.static)  # [1, T, M, 6]
         twists = self.particles.twists(proposals, memory.proposals)
         states = self.particles.integrate(twists, memory.states)
-        residuals = self.head.frame_by_frame(window, context.points, context.region)
-        if driving.shape[1]:
-            memory = Memory(encoder, proposals[:, -1], states[:, -1], window[:, driving.shape[1] :])
-        else:
-            memory = memory._replace(encoder=encoder)
+        memory = Memory(encoder, proposals[:, -1], states[:, -1], window[:, driving.shape[1] :])
         return self.particles.clamp(states)[0], Residuals(*(part[0] for part in residuals)), memory
 
 
@@ -182,6 +222,14 @@ def load_model(path: Path | None = None) -> AvatarModel:
     return model.eval().requires_grad_(False)
 
 
-def config_dict(config: ModelConfig) -> dict[str, int | float]:
+def _audio_encoder(config: ModelConfig) -> AudioEncoder | FeatureEncoder:
+    dim, dropout, pool = config.dim_driving, config.dropout, config.text_pool
+    if config.audio == "wav2vec2":
+        return FeatureEncoder(dim, config.dim_audio, config.dim_text, N_CHANNELS, dropout, pool)
+    dim_text = None if config.text == "none" else config.dim_text
+    return AudioEncoder(dim, N_MELS, N_CHANNELS, dropout, dim_text, pool)
+
+
+def config_dict(config: ModelConfig) -> dict[str, int | float | str]:
     """The configuration as it stands in a weights file."""
     return asdict(config)

@@ -164,12 +164,11 @@ class ParticleDeformer(nn.Module):
         particles, undone = static.particles, static.undone
         if subset is not None:
             particles, undone = particles[:, subset], undone[:, subset]
-        n_batch, n_frames = driving.shape[:2]
         shift, gain = self.from_driving(driving)[:, :, None].chunk(2, -1)  # [B, T, 1, d] each
         x = particles[:, None] * (1 + gain) + shift  # [B, T, M, d]
         query = self.query(self.norm_query(x)).flatten(1, 2)  # [B, T * M, d]
         context = F.scaled_dot_product_attention(self._split(query), static.keys, static.values)
-        context = context.transpose(1, 2).reshape(n_batch, n_frames, -1, x.shape[-1])
+        context = context.transpose(1, 2).reshape(x.shape)
         x = x + self.attended(context)  # H_mot   [B, T, M, d]
         x = x + self.feedforward(self.norm_feedforward(x))
         proposed = self.twist(F.gelu(self.twist_hidden(self.norm_twist(x))))  # [B, T, M, 6]

@@ -69,7 +69,7 @@ class ParticleObjective(nn.Module):
         """What is saved."""
         return self.model
 
-    def config(self) -> dict[str, int | float]:
+    def config(self) -> dict[str, int | float | str]:
         """Sizes, for the header of the weights file."""
         return config_dict(self.model.config)
 

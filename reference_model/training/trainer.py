@@ -32,7 +32,7 @@ class Objective(Protocol):
     geometry: FaceGeometry
     """The points that are supervised."""
 
-    def config(self) -> dict[str, int | float]:
+    def config(self) -> dict[str, int | float | str]:
         """Sizes, for the header of the weights file."""
         ...
 
