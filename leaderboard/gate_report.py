@@ -108,7 +108,9 @@ def _method(method: MethodVerdict) -> Iterator[str]:
 
 def _cells(metric: MetricVerdict) -> Sequence[str]:
     entry = metric.comparison
-    change = None if entry.difference is None else 0.0 - entry.difference  # candidate minus reference; never -0
+    change = (
+        None if entry.difference is None else 0.0 - entry.difference
+    )  # candidate minus reference; never -0
     interval = "-"
     if entry.interval is not None:
         interval = f"{0.0 - entry.interval.high:+.4g} to {0.0 - entry.interval.low:+.4g}"
