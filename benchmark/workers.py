@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from multiprocessing.connection import wait
 
 from benchmark.contract import MethodSpec
 from benchmark.plan import Run
 from benchmark.runner import Progress, find_predictions, predict_run, predict_samples
 from media.errors import AvatarBenchError
+from media.processes import end_with_parent
 
 __all__ = ["available_workers", "predict_in_workers"]
 
@@ -106,14 +105,7 @@ def _people_to_prepare(run: Run, specs: Mapping[str, MethodSpec], samples: Colle
 def _start_worker(threads: int) -> None:
     """Share the cores, before anything reads these variables, and end with the process that started this one."""
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end_with_parent() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
 def _work(part: Run, specs: dict[str, MethodSpec]) -> tuple[int, list[str]]:

@@ -142,10 +142,12 @@ def _freeze(
 
 
 def _say(text: str, markdown: Path | None) -> None:
+    from benchmark.cache import make_folder
     from benchmark.console import out
     from media.files import atomic_write
 
     out.print(text, markup=False, soft_wrap=True, end="")
     if markdown is not None:
+        make_folder(markdown.parent)
         with atomic_write(markdown) as temporary:
             temporary.write_text(text, encoding="utf-8")

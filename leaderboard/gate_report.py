@@ -108,10 +108,10 @@ def _method(method: MethodVerdict) -> Iterator[str]:
 
 def _cells(metric: MetricVerdict) -> Sequence[str]:
     entry = metric.comparison
-    change = None if entry.difference is None else -entry.difference  # candidate minus reference
+    change = None if entry.difference is None else 0.0 - entry.difference  # candidate minus reference; never -0
     interval = "-"
     if entry.interval is not None:
-        interval = f"{-entry.interval.high:+.4g} to {-entry.interval.low:+.4g}"
+        interval = f"{0.0 - entry.interval.high:+.4g} to {0.0 - entry.interval.low:+.4g}"
     critical = "" if metric.limit.critical is None else f", never {metric.limit.critical:g}"
     shown = f"**{metric.verdict}**" if metric.verdict in FAILURES else metric.verdict
     return (

@@ -52,9 +52,12 @@ def check_aggregate(
         raise AvatarBenchError(
             "E810", error.what, where=folder, expected=error.expected, got=error.got
         ) from error
-    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+    except (ValueError, LookupError, ArithmeticError, MemoryError, np.linalg.LinAlgError) as error:
         raise AvatarBenchError(
-            "E810", "the features have no distance", where=folder, got=str(error).splitlines()[0]
+            "E810",
+            "the features have no distance",
+            where=folder,
+            got=f"{type(error).__name__}: {error}".splitlines()[0],
         ) from error
     different = _first_difference(entry.result, again)
     if different is not None:

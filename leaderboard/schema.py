@@ -73,6 +73,19 @@ def _without_markup(text: str) -> str:
     return text
 
 
+def _refuse_markup(data: object) -> None:
+    """The same for every text in plain data, keys too: models of the benchmark take any text."""
+    if isinstance(data, str):
+        _without_markup(data)
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            _without_markup(key)
+            _refuse_markup(value)
+    elif isinstance(data, list):
+        for value in data:
+            _refuse_markup(value)
+
+
 Name = Annotated[str, StringConstraints(pattern=_NAME)]
 Sha256 = Annotated[str, StringConstraints(pattern=_SHA256)]
 Url = Annotated[str, StringConstraints(pattern=_URL, max_length=500)]
@@ -172,8 +185,9 @@ class Entry(_Strict):
         for name in (method.id, method.version, *self.plan.sample_ids):
             if not is_plain_name(name):
                 raise ValueError(f"{name!r} is not a plain name")
-        for text in (method.title, method.licence, self.plan.split, self.plan.dataset.id, *self.plan.notes):
-            _without_markup(text)
+        if len(set(self.plan.sample_ids)) < len(self.plan.sample_ids):
+            raise ValueError("a sample stands in the plan twice")
+        _refuse_markup(self.model_dump(mode="json"))
         if self.entry_id != entry_id_of(method.id, method.version, self.plan.run_id):
             raise ValueError("entry_id does not name the method, its version and the run")
         return self
@@ -242,3 +256,5 @@ class Verification(_Strict):
     audit: Audit | None
     package_version: str
     """Release that verified."""
+    date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\d$")]
+    """Day of the verification, ISO 8601."""

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from benchmark.aggregate import aggregate
 from benchmark.cache import make_folder
 from benchmark.cli import CONTROLS
@@ -179,23 +181,26 @@ def _write(
         features,
     )
     clips = {clip.id: clip for clip in dataset.clips} if dataset is not None else {}
-    entry = Entry(
-        entry_id=folder.name,
-        submission=submission,
-        plan=plan,
-        result=result,
-        predictions=predictions,
-        attributes={
-            sample_id: clips[sample_id].attributes for sample_id in plan.sample_ids if sample_id in clips
-        },
-        environment=_environment(files.folder),
-        speed=_speed(files, chosen.id),
-        files={
-            path.relative_to(folder).as_posix(): sha256_file(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        },
-    )
+    try:
+        entry = Entry(
+            entry_id=folder.name,
+            submission=submission,
+            plan=plan,
+            result=result,
+            predictions=predictions,
+            attributes={
+                sample_id: clips[sample_id].attributes for sample_id in plan.sample_ids if sample_id in clips
+            },
+            environment=_environment(files.folder),
+            speed=_speed(files, chosen.id),
+            files={
+                path.relative_to(folder).as_posix(): sha256_file(path)
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
+            },
+        )
+    except ValidationError as error:
+        raise _unfit(files.folder, error.errors()[0]["msg"], "what an entry may hold") from error
     write_model(folder / ENTRY, entry)
 
 

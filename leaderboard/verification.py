@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
@@ -68,6 +69,7 @@ def verify_entry(
         unchecked=tuple(unchecked),
         audit=found_audit,
         package_version=version("avatarbench"),
+        date=date.today().isoformat(),
     )
 
 

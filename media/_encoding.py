@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Literal, NamedTuple
 
 import av
 import numpy as np
@@ -11,7 +12,7 @@ from av.container import OutputContainer
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
 
-__all__ = ["SCALER", "SoundTrack", "add_video_stream", "encode_picture"]
+__all__ = ["SCALER", "SPEECH", "SoundCodec", "SoundTrack", "add_video_stream", "encode_picture"]
 
 # Exact arithmetic in the colour conversion: the same bytes whatever vector instructions the machine has.
 SCALER = (
@@ -74,6 +75,18 @@ def encode_picture(container: OutputContainer, stream: VideoStream, picture: np.
     container.mux(stream.encode(frame))
 
 
+class SoundCodec(NamedTuple):
+    """How a sound track is encoded."""
+
+    name: Literal["aac", "libopus"]
+    bit_rate: int
+    """Bits a second."""
+
+
+SPEECH = SoundCodec("libopus", 24_000)
+"""Speech where bytes matter: Opus is nearer to 16 kHz speech at this rate than AAC is at 32,000."""
+
+
 class SoundTrack:
     """The sound track of a video that is being written.
 
@@ -81,22 +94,26 @@ class SoundTrack:
         container: The output.
         samples: Mono samples [S] float in [-1, 1]; sample 0 is heard with frame 0.
         sample_rate: Of `samples`, Hz.
+        codec: None: AAC at 128,000 bits a second, in WebM Opus.
     """
 
     _BLOCK = 1024  # samples of an AAC frame
 
-    def __init__(self, container: OutputContainer, samples: np.ndarray, sample_rate: int) -> None:
+    def __init__(
+        self,
+        container: OutputContainer,
+        samples: np.ndarray,
+        sample_rate: int,
+        codec: SoundCodec | None = None,
+    ) -> None:
         if samples.ndim != 1:
             raise ValueError(f"audio must have shape [S], got {list(samples.shape)}")
-        opus = container.format.name == "webm"
-        if opus:
-            # Opus knows a few rates only; the encoder's own resampler takes the rest to 48 kHz.
-            stream = container.add_stream("libopus", rate=48_000)
-        else:
-            stream = container.add_stream("aac", rate=sample_rate)
+        name, bit_rate = codec or SoundCodec("libopus" if container.format.name == "webm" else "aac", 128_000)
+        # Opus knows a few rates only; the encoder's own resampler takes the rest to 48 kHz.
+        stream = container.add_stream(name, rate=48_000 if name == "libopus" else sample_rate)
         assert isinstance(stream, AudioStream)
         stream.layout = "mono"
-        stream.bit_rate = 128_000
+        stream.bit_rate = bit_rate
         stream.codec_context.thread_count = 1
         self._container = container
         self._stream = stream

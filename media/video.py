@@ -14,11 +14,11 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from media._container import first_video_stream, open_input, origin
-from media._encoding import SCALER, SoundTrack, add_video_stream, encode_picture
+from media._encoding import SCALER, SPEECH, SoundCodec, SoundTrack, add_video_stream, encode_picture
 from media.errors import AvatarBenchError
 from media.files import atomic_write
 
-__all__ = ["VideoInfo", "add_sound", "probe", "read_frames", "write_video"]
+__all__ = ["SPEECH", "SoundCodec", "VideoInfo", "add_sound", "probe", "read_frames", "write_video"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,14 @@ def write_video(
                 sound.finish()
 
 
-def add_sound(path: str | Path, video: str | Path, audio: np.ndarray, sample_rate: int = 16_000) -> None:
+def add_sound(
+    path: str | Path,
+    video: str | Path,
+    audio: np.ndarray,
+    sample_rate: int = 16_000,
+    *,
+    codec: SoundCodec | None = None,
+) -> None:
     """Copy a video without encoding its pictures again, with sound that starts together with frame 0.
 
     Args:
@@ -174,6 +181,7 @@ def add_sound(path: str | Path, video: str | Path, audio: np.ndarray, sample_rat
         video: A .mp4 file; sound that it has is dropped.
         audio: Mono samples [S] float in [-1, 1].
         sample_rate: Of `audio`, Hz.
+        codec: Of the sound; None takes AAC at 128,000 bits a second.
 
     Raises:
         AvatarBenchError: E206 when the video cannot be read; E601, E602 when the file cannot be written.
@@ -183,7 +191,7 @@ def add_sound(path: str | Path, video: str | Path, audio: np.ndarray, sample_rat
         options = {"movflags": "+faststart", "fflags": "+bitexact"}
         with av.open(str(temporary), "w", options=options) as container:
             pictures = container.add_stream_from_template(stream)
-            sound = SoundTrack(container, audio, sample_rate)
+            sound = SoundTrack(container, audio, sample_rate, codec)
             for packet in source.demux(stream):
                 if packet.dts is None:  # the end of the stream
                     continue

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from media.audio import load_audio
-from media.video import add_sound, probe, read_frames, write_video
+from media.video import SPEECH, SoundCodec, add_sound, probe, read_frames, write_video
 from reference_model.corpus.pipeline.filters import make_filters
 from reference_model.corpus.pipeline.plan import Corpus, CorpusSpec, open_corpus
 from reference_model.corpus.pipeline.stages import STAGES, create_corpus
@@ -88,14 +88,17 @@ def test_drawing_needs_no_detector_no_body_maker_and_no_pydantic() -> None:
     assert done.returncode == 0, done.stderr[-500:]
 
 
-def test_added_sound_leaves_the_pictures_as_they_are_and_starts_with_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", [None, SPEECH])
+def test_added_sound_leaves_the_pictures_as_they_are_and_starts_with_them(
+    tmp_path: Path, codec: SoundCodec | None
+) -> None:
     rng = np.random.default_rng(0)
     frames = [np.full((32, 32, 3), int(v), np.uint8) for v in rng.integers(0, 255, 50)]
     write_video(tmp_path / "silent.mp4", frames, 25)
     sound = np.zeros(32_000, np.float32)
     sound[8_000:12_000] = 0.5 * np.sin(np.arange(4_000) / 3)  # from 0.5 s to 0.75 s
-    add_sound(tmp_path / "a.mp4", tmp_path / "silent.mp4", sound)
-    add_sound(tmp_path / "b.mp4", tmp_path / "silent.mp4", sound)
+    add_sound(tmp_path / "a.mp4", tmp_path / "silent.mp4", sound, codec=codec)
+    add_sound(tmp_path / "b.mp4", tmp_path / "silent.mp4", sound, codec=codec)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
     pairs = zip(read_frames(tmp_path / "a.mp4"), read_frames(tmp_path / "silent.mp4"), strict=True)
     assert all(np.array_equal(with_sound, silent) for with_sound, silent in pairs)

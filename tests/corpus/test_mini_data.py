@@ -19,16 +19,11 @@ LIDS = ((159, 145), (386, 374))
 
 @pytest.fixture(scope="module")
 def mini() -> Dataset:
-    dataset = load_dataset()
-    if len({clip.identity for clip in dataset.clips}) == 2:
-        pytest.skip("the first edition still ships: the clips of the second have not passed all filters")
-    return dataset
+    return load_dataset()
 
 
-def test_twelve_people_speak_about_ten_clips_each(mini: Dataset) -> None:
-    counts = Counter(clip.identity for clip in mini.clips)
-    assert len(counts) == 12 and max(counts.values()) == 10
-    assert len(mini.clips) >= 110  # what the filters rejected is not in the data set
+def test_twelve_people_speak_ten_clips_each(mini: Dataset) -> None:
+    assert Counter(Counter(clip.identity for clip in mini.clips).values()) == {10: 12}
 
 
 def test_no_text_and_no_voice_is_one_that_the_networks_learn_from(mini: Dataset) -> None:
@@ -60,5 +55,5 @@ def test_first_pictures_are_good_reference_images(mini: Dataset) -> None:
             gap, *eyes = (
                 np.linalg.norm(points[a, :2] - points[b, :2]) / face for a, b in (INNER_LIPS, *LIDS)
             )
-            assert gap < 0.03, clip.id
+            assert gap < max(0.03, 2 / face), clip.id  # two pixels where a face is 41 px high
             assert min(eyes) > 0.02, clip.id

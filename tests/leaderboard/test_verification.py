@@ -281,6 +281,9 @@ def test_a_device_or_a_stray_file_is_no_part_of_an_entry(entry, crowd):
         lambda data: data["submission"].update(code="https://example.org/\"onload='x'"),
         lambda data: data["result"]["methods"][0].update(title="<img src=x onerror=alert(1)>"),
         lambda data: data["plan"]["sample_ids"].append("<b>"),
+        lambda data: data["plan"].update(notes=["<img src=x>"]),
+        lambda data: data["environment"]["packages"].update({"<b>": "1"}),
+        lambda data: data["environment"]["hardware"].update(cpu="<svg onload=x>"),
         lambda data: data["attributes"][CLIP].update({"<b>": "x"}),
     ],
 )
@@ -376,6 +379,12 @@ def test_a_pickle_is_not_opened(entry, crowd, tmp_path, monkeypatch):
     relist(entry)
     assert codes(verify(entry, crowd)) == ["E810"]
     assert not (tmp_path / "exploded").exists()
+
+
+def test_a_clip_that_stands_in_the_plan_twice(entry, crowd):
+    edit_json(entry, lambda data: data["plan"]["sample_ids"].append(CLIP))
+    with pytest.raises(AvatarBenchError, match="E803"):
+        verify(entry, crowd)
 
 
 def test_a_run_id_that_is_not_the_hash_of_the_plan(entry, crowd):

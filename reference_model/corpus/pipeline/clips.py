@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from media.errors import AvatarBenchError
-from media.video import add_sound, read_frames, write_video
+from media.video import SPEECH, add_sound, read_frames, write_video
 from reference_model.corpus.pipeline.external import output_of_command
 from reference_model.corpus.pipeline.plan import FPS, Corpus
 from reference_model.corpus.pipeline.speech import load_speech
@@ -27,7 +27,9 @@ def make_clips(corpus: Corpus, clips: Sequence[str], advance: Callable[[str], No
     for clip in clips:
         if corpus.spec.video_command is None:
             sound = load_speech(corpus, clip).samples
-            add_sound(corpus.path("clips", clip, "mp4"), corpus.path("pictures", clip, "mp4"), sound)
+            add_sound(
+                corpus.path("clips", clip, "mp4"), corpus.path("pictures", clip, "mp4"), sound, codec=SPEECH
+            )
         else:
             _take_generated(corpus, clip)
         advance(clip)

@@ -118,6 +118,8 @@ def make_drawing(
             future.result()
         for part in drawn:
             corpus.cache.finish(part, clip, key, device=device)
+        if all(corpus.cache.key_of(part, clip) == key for part in PARTS):  # made here or elsewhere
+            corpus.cache.finish("drawing", clip, key)
         advance(clip)
 
     with ThreadPoolExecutor(encoders) as pool:

@@ -15,6 +15,7 @@ import torch
 
 from media.errors import AvatarBenchError
 from media.files import atomic_write
+from media.processes import end_with_parent
 from reference_model.corpus.people.attributes import attribute_tables
 from reference_model.corpus.pipeline import clip_keys
 from reference_model.corpus.pipeline.clip_keys import MOST_REDRAWS, attempt_of
@@ -198,7 +199,7 @@ def _made(corpus: Corpus, stage: str, items: list[str], jobs: int, device: Devic
                 yield item
         return
     context = multiprocessing.get_context("spawn")  # numba's and mediapipe's threads do not survive a fork
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent) as pool:
         work = {pool.submit(_make_group, corpus.folder, stage, group, device): group for group in groups}
         try:
             for future in as_completed(work):
