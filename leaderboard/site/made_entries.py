@@ -235,7 +235,7 @@ def _verify(board: Path, folder: Path, index: int) -> None:
         return
     audit = Audit(entropy="made up", share=0.25, n_samples=_PEOPLE * _CLIPS, samples=())
     found = Verification(
-        entry_id=folder.name, digest=digest_of(folder), badge=badge, findings=(), unchecked=(),
+        entry_id=folder.name, date="2026-11-01", digest=digest_of(folder), badge=badge, findings=(), unchecked=(),
         audit=audit if badge == "audited" else None, package_version="0.1.0",
     )  # fmt: skip
     (board / VERIFICATIONS).mkdir(exist_ok=True)

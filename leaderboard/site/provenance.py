@@ -51,8 +51,11 @@ def verification_text(loaded: LoadedEntry) -> str:
         return "; ".join(f"{finding.code} {finding.what}" for finding in found.findings)
     if found.audit is not None and found.badge == "audited":
         audit = found.audit
-        return f"{audit.n_audited} of {audit.n_samples} predictions, drawn at random, were measured again and agree"
-    return "all numbers follow from the submitted rows and features"
+        return (
+            f"{found.date}: {audit.n_audited} of {audit.n_samples} predictions, drawn at random, "
+            "were measured again and agree"
+        )
+    return f"{found.date}: all numbers follow from the submitted rows and features"
 
 
 def _checkout(loaded: LoadedEntry) -> str:
