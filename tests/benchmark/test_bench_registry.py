@@ -106,3 +106,13 @@ def test_listing_imports_no_torch_and_no_mediapipe(arguments: list[str]):
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_what_stands_outside_of_packages_is_part_of_the_fingerprint(monkeypatch: pytest.MonkeyPatch):
+    outside = types.SimpleNamespace(state=lambda: {"commit": "a"})
+    monkeypatch.setitem(sys.modules, "outside", types.SimpleNamespace(TOOL=outside))
+    spec = MethodSpec("x", "1", "X", "MIT", "x:X", state="outside:TOOL")
+    before = fingerprint(spec)
+    assert before == fingerprint(spec) != fingerprint(replace(spec, state=""))
+    outside.state = lambda: {"commit": "b"}
+    assert fingerprint(spec) != before
