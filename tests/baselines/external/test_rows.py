@@ -21,6 +21,7 @@ from short_runs import FPS, N_FRAMES, adapt, make_clips, predict, score
 from baselines.echomimic_v2 import ECHOMIMIC_V2
 from baselines.external import launcher
 from baselines.external.declaration import ExternalMethod
+from baselines.gt_pose_external import LHM_GT_POSE, PERSONA_GT_POSE
 from baselines.hunyuan_video_avatar import HUNYUAN_VIDEO_AVATAR
 from baselines.lhm import LHM
 from baselines.omniavatar import OMNIAVATAR
@@ -30,15 +31,19 @@ from benchmark.results import PredictionRecord
 from media.image import load_image
 from media.video import probe, read_frames
 
-METHODS = {method.id: method for method in (OMNIAVATAR, HUNYUAN_VIDEO_AVATAR, ECHOMIMIC_V2, LHM, PERSONA)}
+DRIVEN_BY_SOUND = (OMNIAVATAR, HUNYUAN_VIDEO_AVATAR, ECHOMIMIC_V2, LHM, PERSONA)
+METHODS = {method.id: method for method in (*DRIVEN_BY_SOUND, LHM_GT_POSE, PERSONA_GT_POSE)}
 SHOWN = {
     "omniavatar": [9 + i for i in range(N_FRAMES)],  # the reference and 8 frames of silence come first
     "hunyuan_video_avatar": list(range(N_FRAMES)),
     "echomimic_v2": [math.floor(i * 24 / 25 + 0.5) for i in range(N_FRAMES)],
     "lhm": list(range(N_FRAMES)),
     "persona": list(range(N_FRAMES)),
+    "lhm+gt_pose": list(range(N_FRAMES)),
+    "persona+gt_pose": list(range(N_FRAMES)),
 }
 """Which frame of the tool each frame of the sample must show."""
+STEP_M = 0.0012  # by which the fakes of motion-driven tools count frames
 ROWS = sorted(METHODS)
 
 
@@ -59,6 +64,9 @@ class Bench:
         sections = [
             describe(tool, self.checkouts[tool.id], self.environment, **further) for tool in self.method.tools
         ]
+        if self.method.privileged:
+            tracks = write_tracks(self.folder / "tracks")
+            sections.append(f"[methods.'{self.method.id}']\nparameters = {{ smplx_tracks = '{tracks}' }}\n")
         Path(os.environ["AVATARBENCH_TOOLS"]).write_text("\n".join(sections))
 
     def fail(self, mode: str) -> None:
@@ -77,6 +85,22 @@ class Bench:
 
     def videos(self) -> list[Path]:
         return sorted((self.out / "predictions" / self.method.id).glob("*.mp4"))
+
+
+def write_tracks(folder: Path) -> Path:
+    """A track of each clip, in which the person moves by the fakes' step in each frame."""
+    folder.mkdir(exist_ok=True)
+    way = np.zeros((N_FRAMES, 3))
+    way[:, 0] = STEP_M * np.arange(N_FRAMES)
+    rest = {
+        "poses": np.zeros((N_FRAMES, 165)),
+        "expressions": np.zeros((N_FRAMES, 50)),
+        "mocap_frame_rate": FPS,
+    }
+    rest["poses"][:, 0] = np.pi  # in the camera's axes: upright, facing it
+    for sample in ("man_1", "man_2", "man_3"):
+        np.savez(folder / f"{sample}.npz", trans=way, **rest)
+    return folder
 
 
 @pytest.fixture(scope="module")
