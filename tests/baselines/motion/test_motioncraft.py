@@ -49,7 +49,7 @@ def job(tmp_path: Path) -> SimpleNamespace:
         fps=25.0,
     )
     return SimpleNamespace(
-        run="r0a1", sample=sample, checkout=checkout, folder=folder, parameters={"pre_frames": 4}
+        run="r0a1", clip=sample, checkout=checkout, folder=folder, parameters={"pre_frames": 4}
     )
 
 
@@ -75,8 +75,8 @@ def test_the_number_of_frames_is_that_of_the_published_loop(pre_frames: int):
 def test_the_sound_is_padded_until_the_frames_that_survive_cover_the_clip(
     job: SimpleNamespace, n_frames: int
 ):
-    job.sample.n_frames = n_frames
-    write_wav(job.sample.audio, bursts((0.5, 1.5), (2.5, 4.0), seconds=n_frames / 25))
+    job.clip.n_frames = n_frames
+    write_wav(job.clip.audio, bursts((0.5, 1.5), (2.5, 4.0), seconds=n_frames / 25))
     write_sequence(job)
     sequence = np.load(job.folder / "seq/smplxflame_30/r0a1.npz")
     seconds = len(sequence["poses"]) // 30
@@ -102,7 +102,7 @@ def test_the_folder_has_what_the_script_reads_and_nothing_of_another_run(job: Si
     assert settings["new_cache"] is True and settings["root_path"] == ""
     assert settings["data_path"] == f"{sequence}/" and settings["cache_path"] == f"{job.folder}/cache/"
     assert list((job.folder / "cache").iterdir()) == list((job.folder / "out").iterdir()) == []
-    sound, padded = load_audio(job.sample.audio), load_audio(sequence / "wave16k/r0a1.wav")
+    sound, padded = load_audio(job.clip.audio), load_audio(sequence / "wave16k/r0a1.wav")
     assert np.array_equal(padded[: len(sound)], sound) and not padded[len(sound) :].any()
 
 
