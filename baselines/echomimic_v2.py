@@ -26,6 +26,7 @@ from baselines.external.declaration import (
     Video,
     Weight,
     method_spec,
+    reported_row,
 )
 from baselines.external.pictures import Framing, frame_picture, write_framed
 from baselines.external.sounds import write_padded
@@ -166,6 +167,7 @@ ECHOMIMIC_V2 = ExternalMethod(
     read="baselines.echomimic_v2:read_video",
     sources=("baselines/echomimic_v2.py",),
     parameters=(("pose", "01"), ("cfg", 2.5), ("steps", 30)),
+    reported=reported_row(3.37, 1.98, 4.12, 10.2, 0.836, 0.458, 0.66, 15.9, 22.8, 420.0),
 )
 
 SPEC = method_spec(ECHOMIMIC_V2, "baselines.echomimic_v2:ECHOMIMIC_V2")

@@ -23,6 +23,7 @@ from baselines.external.declaration import (
     Video,
     Weight,
     method_spec,
+    reported_row,
 )
 from baselines.external.pictures import Framing, choose_frame, write_framed
 from baselines.external.sounds import write_padded
@@ -128,6 +129,7 @@ HUNYUAN_VIDEO_AVATAR = ExternalMethod(
         ("flow_shift", 5.0),
         ("cpu_offload", False),  # with variables = { CPU_OFFLOAD = "1" } of the tool, for little memory
     ),
+    reported=reported_row(4.08, 2.71, 6.9, 7.12, 0.875, 0.539, 0.709, 17.55, 17.2, 320.0),
 )
 
 SPEC = method_spec(HUNYUAN_VIDEO_AVATAR, "baselines.hunyuan_video_avatar:HUNYUAN_VIDEO_AVATAR")

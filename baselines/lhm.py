@@ -21,6 +21,7 @@ from baselines.external.declaration import (
     Video,
     Weight,
     method_spec,
+    reported_row,
 )
 from baselines.motioncraft import PARAMETERS, STAGE
 
@@ -167,6 +168,7 @@ LHM = ExternalMethod(
         ("smplx_model", ""),
         *PARAMETERS,
     ),
+    reported=reported_row(3.8, 2.5, 6.1, 7.0, 0.86, 0.5, 0.7, 16.9, 19.5, 365.0),
 )
 
 SPEC = method_spec(LHM, "baselines.lhm:LHM")

@@ -23,6 +23,7 @@ from baselines.external.declaration import (
     Video,
     Weight,
     method_spec,
+    reported_row,
 )
 from baselines.external.pictures import Framing, choose_frame, write_framed
 from benchmark.contract import Sample
@@ -132,6 +133,7 @@ OMNIAVATAR = ExternalMethod(
         ("silence_s", 0.32),  # whole frames; the published 0.3 is 7.5
         ("more_hparams", ""),  # such as ",use_fsdp=True,num_persistent_param_in_dit=0"
     ),
+    reported=reported_row(3.99, 2.64, 6.4, 7.6, 0.858, 0.525, 0.705, 17.2, 18.6, 350.0),
 )
 
 SPEC = method_spec(OMNIAVATAR, "baselines.omniavatar:OMNIAVATAR")

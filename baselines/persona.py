@@ -22,6 +22,7 @@ from baselines.external.declaration import (
     Video,
     Weight,
     method_spec,
+    reported_row,
 )
 from baselines.motioncraft import PARAMETERS, STAGE
 from media.errors import AvatarBenchError
@@ -177,6 +178,7 @@ PERSONA = ExternalMethod(
     read="baselines.persona:read_video",
     sources=_SOURCES,
     parameters=(("translation", "anchor_relative"), ("smplx_model", ""), *PARAMETERS),
+    reported=reported_row(3.88, 2.58, 6.3, 6.8, 0.868, 0.51, 0.708, 17.2, 18.9, 345.0),
 )
 
 SPEC = method_spec(PERSONA, "baselines.persona:PERSONA")

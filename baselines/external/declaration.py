@@ -31,7 +31,10 @@ __all__ = [
     "Video",
     "Weight",
     "method_spec",
+    "reported_row",
 ]
+
+_COLUMNS = ("IQA", "ASE", "SyncC", "SyncD", "HKC", "CSIM", "SSIM", "PSNR", "FID", "FVD")
 
 Scope = Literal["identity", "sample", "truth"]
 """What a stage may see: the reference picture; the sample; the sample and the true video (privileged rows)."""
@@ -269,6 +272,11 @@ class ExternalMethod:
         from baselines.external.state import method_state
 
         return method_state(self)
+
+
+def reported_row(*values: float) -> tuple[tuple[str, float], ...]:
+    """A method's row of table 2 of the benchmark's paper, in the order of its columns."""
+    return tuple(zip(_COLUMNS, values, strict=True))
 
 
 def method_spec(method: ExternalMethod, name: str) -> MethodSpec:

@@ -35,6 +35,9 @@ def check_method(method: ExternalMethod) -> None:
 def checks_of(method: ExternalMethod) -> Iterator[Check]:
     """The same for people: what each tool is, and a line for each thing that is missing."""
     yield Check("state", True, method.status)
+    if method.reported:
+        values = ", ".join(f"{column} {value:g}" for column, value in method.reported)
+        yield Check("paper's table 2", True, f"{values} (other data, not comparable)")
     for tool in method.tools:
         needs = tool.requirement
         packages = ", ".join(needs.packages)

@@ -34,9 +34,11 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 def test_the_projects_methods_are_registered_ours_first():
     listings = list_methods()
     oracles = {"ground_truth", "codec", "shift", "other_speech", "wrong_identity", "blur", "noise"}
+    oracles |= {"ours+gt_pose", "lhm+gt_pose", "persona+gt_pose"}
+    published = {"omniavatar", "hunyuan_video_avatar", "echomimic_v2", "lhm", "persona"}
     names = [listing.name for listing in listings]
     assert names[0] == "ours"
-    assert names[1:] == sorted({"pose_driven", "frozen"} | oracles)
+    assert names[1:] == sorted({"pose_driven", "frozen"} | published | oracles)
     assert [listing.error for listing in listings] == [None] * len(names)
     assert {listing.name for listing in listings if listing.spec and listing.spec.privileged} == oracles
 
@@ -106,3 +108,13 @@ def test_listing_imports_no_torch_and_no_mediapipe(arguments: list[str]):
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_what_stands_outside_of_packages_is_part_of_the_fingerprint(monkeypatch: pytest.MonkeyPatch):
+    outside = types.SimpleNamespace(state=lambda: {"commit": "a"})
+    monkeypatch.setitem(sys.modules, "outside", types.SimpleNamespace(TOOL=outside))
+    spec = MethodSpec("x", "1", "X", "MIT", "x:X", state="outside:TOOL")
+    before = fingerprint(spec)
+    assert before == fingerprint(spec) != fingerprint(replace(spec, state=""))
+    outside.state = lambda: {"commit": "b"}
+    assert fingerprint(spec) != before
