@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from baselines.external.declaration import ExternalMethod, Job, Limit, Stage, Video, method_spec
+from baselines.external.declaration import ExternalMethod, Job, Stage, Video, method_spec
 from baselines.lhm import LHM
 from baselines.motion.true_pose import TRACKING_SOURCES
 from baselines.persona import PERSONA
@@ -36,7 +36,6 @@ def _with_true_pose(method: ExternalMethod, title: str, write: str, read: str) -
             parameters=_PARAMETERS,
             write=write,
             sources=(*TRACKING_SOURCES, "baselines/motion"),
-            limit=Limit(3600, 600),
         )
         if stage.id == "motion"
         else _after_the_truth(stage)

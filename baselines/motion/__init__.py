@@ -1,1 +1,4 @@
-"""SMPL-X motion between the tools that make it and the methods that are driven by it; numpy and scipy alone."""
+"""SMPL-X motion between the tools that make it and the methods that it drives.
+
+numpy and scipy alone, but for `true_pose`, which tracks true videos.
+"""

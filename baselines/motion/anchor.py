@@ -46,11 +46,6 @@ class Anchor:
     """[3] SMPL-X's `transl`, metres."""
     camera: PinholeCamera
 
-    @staticmethod
-    def frontal(camera: PinholeCamera, depth_m: float) -> Anchor:
-        """Someone upright in the middle of the picture, facing the camera: for pictures that nobody tracked."""
-        return Anchor(np.array([np.pi, 0.0, 0.0]), np.array([0.0, 0.0, depth_m]), camera)
-
 
 def place(motion: SmplxMotion, anchor: Anchor, translation: Translation = "anchor_relative") -> SmplxMotion:
     """The motion in the camera's axes, so that its first frame stands as the reference picture does.

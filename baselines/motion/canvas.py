@@ -24,6 +24,10 @@ class Canvas:
     w: float
     h: float
 
+    def camera(self, focal: tuple[float, float]) -> PinholeCamera:
+        """The camera of the whole canvas."""
+        return PinholeCamera(focal, (self.width / 2, self.height / 2), self.width, self.height)
+
     def write(self, path: Path) -> None:
         """As JSON."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")

@@ -11,28 +11,20 @@ from baselines.motion.canvas import centred_canvas
 from baselines.motion.layout import SmplxModel, read_smplx_model
 from baselines.motion.parameters import frames_of_motion, motion_of_frames
 from baselines.motion.smplx_motion import SmplxMotion
-from baselines.motion.stages import find_smplx_model, generated, translation_mode
+from baselines.motion.stages import find_smplx_model, generated_motion, translation_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from baselines.external.declaration import Job
 
 __all__ = ["lhm_anchor", "read_folder", "smplx_model", "write_anchored", "write_folder", "write_motion"]
 
-_BETAS, _EXPRESSION = (
-    10,
-    100,
-)  # LHM reads this many and uses neither: the picture's own shape, a zero expression
+# LHM reads so many and uses neither: the shape is the picture's own, the expression zero.
+_BETAS, _EXPRESSION = 10, 100
 
 
-def write_motion(job: Job) -> Mapping[str, str]:
+def write_motion(job: Job) -> None:
     """MotionCraft's motion, anchored where LHM's tracker sees the reference picture."""
-    assert job.sample is not None
-    model = smplx_model(job)
-    motion = generated(job.done["motioncraft"] / "motion.npz", model, job.sample.fps, job.sample.n_frames)
-    write_anchored(job, motion, lhm_anchor(job))
-    return {}
+    write_anchored(job, generated_motion(job, smplx_model(job)), lhm_anchor(job))
 
 
 def lhm_anchor(job: Job) -> Anchor:
@@ -43,10 +35,8 @@ def lhm_anchor(job: Job) -> Anchor:
 def write_anchored(job: Job, motion: SmplxMotion, anchor: Anchor) -> None:
     """`motion/smplx_params/` and `canvas.json` of a motion on the sample's grid."""
     canvas = centred_canvas(anchor.camera)
-    middle = (canvas.width / 2, canvas.height / 2)
-    camera = PinholeCamera(anchor.camera.focal, middle, canvas.width, canvas.height)
     placed = place(motion, anchor, translation_mode(job))
-    write_folder(job.folder / "motion" / "smplx_params", placed, camera)
+    write_folder(job.folder / "motion" / "smplx_params", placed, canvas.camera(anchor.camera.focal))
     canvas.write(job.folder / "canvas.json")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +45,7 @@ def frames_written(seconds: int, pre_frames: int) -> int:
     return (rounds - 1) * step + _WINDOW if rounds > 0 else 0
 
 
-def write_sequence(job: Job) -> Mapping[str, str]:
+def write_sequence(job: Job) -> None:
     """Write the sequence of `job.sample` into `job.folder`.
 
     The sound is padded with silence until the frames that survive the windows cover the clip. Pose, translation and
@@ -61,8 +60,8 @@ def write_sequence(job: Job) -> Mapping[str, str]:
     Raises:
         AvatarBenchError: E741, the checkout lacks a file that the script reads; E745, a clip without its TextGrid.
     """
-    sample, checkout = job.sample, job.checkout
-    assert sample is not None and checkout is not None
+    sample, checkout = job.clip, job.checkout
+    assert checkout is not None
     pre_frames = int(job.parameters["pre_frames"])
     needed, seconds = frames_needed(sample.n_frames, sample.fps), 1
     while frames_written(seconds, pre_frames) < needed:
@@ -90,21 +89,19 @@ def write_sequence(job: Job) -> Mapping[str, str]:
     shutil.copyfile(_required(checkout, _VOCABULARY), sequence / "weights" / "vocab.pkl")
     _write_settings(job, checkout, pre_frames)
     shutil.copyfile(Path(__file__).with_name("motioncraft_driver.py"), job.folder / "driver.py")
-    return {}
 
 
 def _write_words(job: Job, path: Path, sound: np.ndarray, duration_s: float) -> None:
-    assert job.sample is not None
     folder = str(job.parameters.get("textgrids", ""))
     if not folder:
-        words = spread_words(job.sample.transcript or "", sound, SAMPLE_RATE)
+        words = spread_words(job.clip.transcript or "", sound, SAMPLE_RATE)
         write_textgrid(path, words, duration_s)
         return
-    aligned = Path(folder) / f"{job.sample.sample_id}.TextGrid"
+    aligned = Path(folder) / f"{job.clip.sample_id}.TextGrid"
     if not aligned.is_file():
         raise AvatarBenchError(
             "E745",
-            f"there is no alignment of the clip '{job.sample.sample_id}'",
+            f"there is no alignment of the clip '{job.clip.sample_id}'",
             where=aligned,
             expected="a TextGrid whose first tier has the words",
             fix="align this clip, too, or leave `textgrids` empty: the words are then spread over the sound",

@@ -15,11 +15,9 @@ from baselines.motion.canvas import centred_canvas
 from baselines.motion.layout import SmplxModel, read_smplx_model
 from baselines.motion.parameters import frames_of_motion, motion_of_frames
 from baselines.motion.smplx_motion import SmplxMotion, with_hand_mean
-from baselines.motion.stages import find_smplx_model, generated, translation_mode
+from baselines.motion.stages import find_smplx_model, generated_motion, translation_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from baselines.external.declaration import Job
 
 __all__ = ["persona_anchor", "read_folder", "smplx_model", "write_anchored", "write_folder", "write_motion"]
@@ -27,13 +25,10 @@ __all__ = ["persona_anchor", "read_folder", "smplx_model", "write_anchored", "wr
 _EXPRESSION = 50
 
 
-def write_motion(job: Job) -> Mapping[str, str]:
+def write_motion(job: Job) -> None:
     """MotionCraft's motion, anchored where PERSONA's preprocessing sees the reference picture."""
-    assert job.sample is not None
     model = smplx_model(job)
-    motion = generated(job.done["motioncraft"] / "motion.npz", model, job.sample.fps, job.sample.n_frames)
-    write_anchored(job, motion, persona_anchor(job), model)
-    return {}
+    write_anchored(job, generated_motion(job, model), persona_anchor(job), model)
 
 
 def persona_anchor(job: Job) -> Anchor:
@@ -46,10 +41,8 @@ def persona_anchor(job: Job) -> Anchor:
 def write_anchored(job: Job, motion: SmplxMotion, anchor: Anchor, model: SmplxModel) -> None:
     """`motion/` and `canvas.json` of a motion on the sample's grid."""
     canvas = centred_canvas(anchor.camera)
-    middle = (canvas.width / 2, canvas.height / 2)
-    camera = PinholeCamera(anchor.camera.focal, middle, canvas.width, canvas.height)
     placed = place(motion, anchor, translation_mode(job))
-    write_folder(job.folder / "motion", placed, camera, model.hand_mean)
+    write_folder(job.folder / "motion", placed, canvas.camera(anchor.camera.focal), model.hand_mean)
     canvas.write(job.folder / "canvas.json")
 
 

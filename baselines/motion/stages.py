@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from baselines.motion.anchor import Translation
     from baselines.motion.layout import SmplxModel
 
-__all__ = ["find_smplx_model", "generated", "translation_mode"]
+__all__ = ["find_smplx_model", "generated_motion", "translation_mode"]
 
 
-def generated(path: Path, model: SmplxModel, fps: float, n_frames: int) -> SmplxMotion:
+def generated_motion(job: Job, model: SmplxModel) -> SmplxMotion:
     """MotionCraft's motion on the sample's grid.
 
     Raises:
         AvatarBenchError: E741, not a motion; E742, too short.
     """
-    return read_motion_npz(path, model.hand_mean).resampled(fps, n_frames)
+    motion = read_motion_npz(job.done["motioncraft"] / "motion.npz", model.hand_mean)
+    return motion.resampled(job.clip.fps, job.clip.n_frames)
 
 
 def translation_mode(job: Job) -> Translation:

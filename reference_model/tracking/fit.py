@@ -31,7 +31,7 @@ __all__ = ["BodyTrack", "fit_track"]
 _TIP_SLOTS = [4, 8, 12, 16, 20]
 _BODY, _FACE, _HAND, _LIMB, _BONE = 40.0, 3000.0, 600.0, 2.0, 1.5
 _POSE_PRIOR, _ACTION_PRIOR, _SHIFT_PRIOR = 0.05, 0.05, 2.0
-_JERK, _ACTION_JERK, _SHIFT_JERK = 6.0, 0.15, 400.0
+_BEND, _ACTION_BEND, _SHIFT_BEND = 6.0, 0.15, 400.0
 _SEEN = 0.25  # share of the frames from which on a hand or a knee counts as in sight
 
 
@@ -164,9 +164,9 @@ class _Fitter:
         pose_prior = (self.stiffness * (self.rotations - self.photo.rotations).square()).sum()
         action_prior = (self.actions - self.photo.actions).square().sum()
         smooth = (
-            _JERK * _bend(self.rotations)
-            + _ACTION_JERK * _bend(self.actions)
-            + _SHIFT_JERK * _bend(self.shift)
+            _BEND * _bend(self.rotations)
+            + _ACTION_BEND * _bend(self.actions)
+            + _SHIFT_BEND * _bend(self.shift)
         )
         near = (
             _POSE_PRIOR * pose_prior + _ACTION_PRIOR * action_prior + _SHIFT_PRIOR * self.shift.square().sum()

@@ -123,7 +123,7 @@ def test_the_first_frame_stands_exactly_where_the_reference_picture_has_the_pers
 def test_a_jump_goes_up_in_the_picture_and_a_step_to_the_persons_left_goes_to_its_right(model_file: Path):
     still = replace(random_motion(3), rotations=np.zeros((3, 55, 3)), translation=np.zeros((3, 3)))
     moving = replace(still, translation=np.array([[0.0, 0, 0], [0, 0.2, 0], [0.2, 0, 0]]))
-    frontal = Anchor.frontal(CAMERA, 3.0)
+    frontal = Anchor(np.array([np.pi, 0.0, 0.0]), np.array([0.0, 0.0, 3.0]), CAMERA)
     x, y, z = posed(model_file, place(moving, frontal), flat_hand_mean=True).transpose(2, 0, 1)
     assert np.allclose(y[1] - y[0], -0.2) and np.allclose(x[1], x[0])
     assert np.allclose(x[2] - x[0], 0.2) and np.allclose(z, z[0])
