@@ -1,7 +1,7 @@
 """Time scoring against the number of clips: `python -m benchmark.scoring_cost [--picture FILE] [--largest N]`.
 
-The clips are made for it: 64 x 64 px, 8 frames, each a truth beside one prediction. They are scored by all metrics of
-`mini-v1` with an empty observation store, and once more from the store. Networks are loaded before the clock starts.
+The clips are made for it: 64 x 64 px, 8 frames, one sound for all, a truth beside one prediction. They are scored by
+all metrics of `mini-v1` with an empty store and once more from it. Networks are loaded before the clock starts.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from benchmark.predictions import video_path
 from benchmark.protocol import load_protocol
 from benchmark.results import DatasetInfo, MethodInfo, PredictionRecord, RunPlan
 from benchmark.scorer import ScoreTask, score_samples
+from media.audio import SAMPLE_RATE, write_wav
 from media.video import write_video
 
 __all__ = ["Timing", "growth_exponent", "main", "make_tasks", "measure"]
@@ -53,18 +54,20 @@ class Timing(NamedTuple):
 
 def make_tasks(folder: Path, n_clips: int) -> list[ScoreTask]:
     """Truths and predictions of moving coarse noise below `folder`, all different."""
-    tasks = []
+    tasks, sound = [], folder / "sound.wav"
+    write_wav(sound, np.random.default_rng(0).uniform(-0.3, 0.3, round(_N_FRAMES / _FPS * SAMPLE_RATE)))
+    sound_sha256 = sha256_file(sound)
     for index in track(range(n_clips), "making clips", transient=True):
         name = f"clip{index:05d}"
         truth, prediction = folder / "truth" / f"{name}.mp4", video_path(folder, _METHOD, name)
         for seed, path in enumerate((truth, prediction), start=2 * index):
             _write_noise(path, seed)
-        sample = Sample(name, name, Path(), Path(), None, _N_FRAMES, _FPS, _SIDE, _SIDE, 0)
+        sample = Sample(name, name, Path(), sound, None, _N_FRAMES, _FPS, _SIDE, _SIDE, 0)
         view = ClipView(truth, sha256_file(truth), 0.0, _N_FRAMES, _FPS, _SIDE, _SIDE)
         record = PredictionRecord(
             method_id=_METHOD, sample_id=name, key="", status="ok", sha256=sha256_file(prediction)
         )
-        tasks.append(ScoreTask(SampleInputs(sample, view, "", "", None, None), {_METHOD: record}))
+        tasks.append(ScoreTask(SampleInputs(sample, view, "", sound_sha256, None, None), {_METHOD: record}))
     return tasks
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 __all__ = ["CODES", "NOTES", "AvatarBenchError"]
@@ -132,6 +133,12 @@ class AvatarBenchError(Exception):
         self.got = got
         self.fix = fix
         super().__init__(str(self))
+
+    def __reduce__(self) -> tuple[partial[AvatarBenchError], tuple[()]]:
+        """Come home whole from another process."""
+        names = ("where", "expected", "got", "fix")
+        fields = {name: getattr(self, name) for name in names}
+        return partial(AvatarBenchError, self.code, self.what, **fields), ()
 
     def __str__(self) -> str:
         lines = [f"{self.code}: {self.what}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def test_results_and_timings_do_not_depend_on_the_number_of_processes(
         done, said = run(specs, crowd, home, monkeypatch, workers)
         assert (done.failed, done.unfinished) == (0, 0)
         assert any("3 processes" in line for line in said) == (workers == 3)
+        assert any(line.startswith("observe, 2 processes") for line in said) == (workers == 3)
         written.append(contents(home / "run"))
         measured.append(sorted(json.loads((home / "run/timings.json").read_text())))
         assert len(list((home / "cache/prepared/tiny").iterdir())) == 4
@@ -88,6 +90,14 @@ def test_a_process_that_is_killed_ends_the_run_and_the_next_one_goes_on(
     done, _ = run((mortal,), crowd, tmp_path, monkeypatch, 2)
     assert (done.failed, done.unfinished) == (0, 0)
     assert hidden(tmp_path / "run") == []
+
+
+def test_an_error_comes_home_whole_from_a_process():
+    error = AvatarBenchError(
+        "E601", "the disk is full", where="here", expected="room", got="none", fix="make some"
+    )
+    home = pickle.loads(pickle.dumps(error))
+    assert (str(home), vars(home)) == (str(error), vars(error))
 
 
 def test_a_gpu_is_given_to_one_process_and_a_machine_at_least_one():
