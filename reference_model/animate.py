@@ -2,7 +2,7 @@
 
 The sound goes through the networks in stretches (a second offline, one picture live), whose memory is all that is
 carried on; every frame is then deformed and drawn. Nothing of the training corpus is used here: no pose, facial action
-or phoneme exists at inference, only the states of the particles and the residuals.
+or phoneme is estimated at inference, there are only the states of the particles and the residuals.
 """
 
 from __future__ import annotations
@@ -236,6 +236,7 @@ class Animator:
     def finish(self) -> list[Frame]:
         """End the live performance: the pictures still due, as if silence followed."""
         if self._live is None or self._live.memory is None:
+            self._live = None
             return []
         live = self._perform(np.zeros(0, np.float32), last=True)
         self._live = None

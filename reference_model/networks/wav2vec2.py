@@ -13,16 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reference_model.networks.audio_encoder import LOOKAHEAD_FRAMES
+from reference_model.networks.audio_encoder import LOOKAHEAD_FRAMES, MEL_PER_FRAME
+from reference_model.networks.features import HOP
 from reference_model.networks.pretrained import WAV2VEC2, PinnedModel, load_pretrained
 
 __all__ = ["HOP_FRAMES", "Wav2Vec2Listener", "load_wav2vec2", "picture_embeddings"]
 
-SAMPLES_PER_FRAME = 640
 LEFT_FRAMES = 50
 """Pictures of earlier sound in a window, 2 s."""
 HOP_FRAMES = 5
 """Pictures of one window; a live picture waits until its hop is heard, at most 160 ms longer."""
+_SAMPLES_PER_FRAME = HOP * MEL_PER_FRAME
 _STRIDE, _FIELD = 320, 400  # samples between features of the convolutions, and under one
 
 
@@ -55,7 +56,7 @@ def picture_embeddings(model: Any, samples: Tensor, n_valid: tuple[int, int]) ->
     if len(heard):
         normal[begin:end] = (heard - heard.mean()) / (heard.var(correction=0) + 1e-7).sqrt()
     features = model.feature_extractor(normal[None]).transpose(1, 2)  # [1, n, 512]
-    instant = torch.arange(len(samples) // SAMPLES_PER_FRAME) * SAMPLES_PER_FRAME
+    instant = torch.arange(len(samples) // _SAMPLES_PER_FRAME) * _SAMPLES_PER_FRAME
     place = (instant - (_FIELD - 1) / 2) / _STRIDE  # of each picture among the features
     place = place.clamp(0, features.shape[1] - 1).to(features.device)
     below = place.floor().long().clamp(max=features.shape[1] - 2)
@@ -92,14 +93,14 @@ class Wav2Vec2Listener:
             last: The sound ends here; pictures are counted in full, of 640 samples.
         """
         self._kept = torch.cat([self._kept, samples])
-        heard = self._begin + len(self._kept) // SAMPLES_PER_FRAME  # pictures
+        heard = self._begin + len(self._kept) // _SAMPLES_PER_FRAME  # pictures
         parts = []
         while self._done + HOP_FRAMES + LOOKAHEAD_FRAMES <= heard or (last and self._done < heard):
             n = min(HOP_FRAMES, heard - self._done)
             parts.append(self._window()[LEFT_FRAMES : LEFT_FRAMES + n])
             self._done += n
         begin = max(0, self._done - LEFT_FRAMES)
-        self._kept = self._kept[(begin - self._begin) * SAMPLES_PER_FRAME :].clone()
+        self._kept = self._kept[(begin - self._begin) * _SAMPLES_PER_FRAME :].clone()
         self._begin = begin
         return torch.cat(parts) if parts else torch.zeros(0, self._model.config.hidden_size)
 
@@ -107,8 +108,8 @@ class Wav2Vec2Listener:
         """Embeddings around the next hop, [LEFT + HOP + LOOKAHEAD, d_a]."""
         first = (
             self._done - LEFT_FRAMES - self._begin
-        ) * SAMPLES_PER_FRAME  # in the kept sound; may be negative
-        size = (LEFT_FRAMES + HOP_FRAMES + LOOKAHEAD_FRAMES) * SAMPLES_PER_FRAME
+        ) * _SAMPLES_PER_FRAME  # in the kept sound; may be negative
+        size = (LEFT_FRAMES + HOP_FRAMES + LOOKAHEAD_FRAMES) * _SAMPLES_PER_FRAME
         sound = self._kept[max(first, 0) : first + size]
         begin = max(-first, 0)
         window = torch.zeros(size)
