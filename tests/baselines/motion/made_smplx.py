@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.motion.layout import FINGERS, JOINT_NAMES, PARENTS
+from baselines.motion.layout import FINGERS, JOINT_NAMES, N_JOINTS, PARENTS
+from baselines.motion.smplx_motion import SmplxMotion
 
 N_VERTICES = 10_475  # the smplx package picks key points by index
 _LEFT = {
@@ -83,3 +84,13 @@ def write_model(path: Path) -> Path:
         dynamic_lmk_bary_coords=np.full((79, 17, 3), 1 / 3),
     )
     return path
+
+
+def random_motion(n_frames: int = 5, fps: float = 30.0, seed: int = 0) -> SmplxMotion:
+    rng = np.random.default_rng(seed)
+    return SmplxMotion(
+        rng.normal(0.0, 0.6, (n_frames, N_JOINTS, 3)),
+        rng.normal((0.0, 1.3, 0.0), 0.3, (n_frames, 3)),
+        rng.normal(0.0, 1.0, (n_frames, 100)),
+        fps,
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_motion
+from made_smplx import random_motion
 
 from baselines.motion import lhm, persona
 from baselines.motion.anchor import PinholeCamera, read_lhm_anchor, read_persona_anchor

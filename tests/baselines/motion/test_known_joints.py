@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import smplx
 import torch
-from conftest import random_motion
+from made_smplx import random_motion
 from scipy.spatial.transform import Rotation
 from smplx.joint_names import JOINT_NAMES as SMPLX_JOINTS
 

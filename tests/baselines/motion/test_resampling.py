@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import random_motion
+from made_smplx import random_motion
 from scipy.spatial.transform import Rotation, Slerp
 
 from baselines.motion.smplx_motion import SmplxMotion
