@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import FPS, N_FRAMES, SIZE, moving_shapes, tone
+from moving_clips import FPS, N_FRAMES, SIZE, moving_shapes, tone
 from tiny_methods import tiny_spec
 from tiny_runs import hidden, install_tiny_protocol, silent
 

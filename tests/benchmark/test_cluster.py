@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import write_clip
 from mortal_methods import MARKER, mortal_spec
+from moving_clips import write_clip
 from slurm.one_node import missing_programs, one_node_slurm
 from tiny_methods import tiny_spec
 from tiny_runs import contents, hidden, install_tiny_protocol

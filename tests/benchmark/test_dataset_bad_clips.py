@@ -9,7 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from conftest import FPS, N_FRAMES, moving_shapes, tone, write_clip
+from moving_clips import FPS, N_FRAMES, moving_shapes, tone, write_clip
 
 from benchmark.inputs import SampleInputs, make_inputs
 from benchmark.manifest import load_dataset

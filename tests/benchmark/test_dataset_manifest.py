@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import write_clip
+from moving_clips import write_clip
 
 from benchmark.hashing import sha256_file
 from benchmark.manifest import MINI, Clip, load_dataset, read_manifest, write_manifest

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import write_clip
+from moving_clips import write_clip
 from tiny_runs import TINY_PROTOCOL, contents
 
 N_KILLS = 20

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import write_clip
+from moving_clips import write_clip
 
 from benchmark.cli import main
 from benchmark.protocol import MetricRule, Protocol, load_protocol

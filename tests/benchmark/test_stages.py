@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import tiny_methods
-from conftest import write_clip
+from moving_clips import write_clip
 from tiny_methods import tiny_spec
 from tiny_runs import contents, install_tiny_protocol, silent
 
