@@ -43,6 +43,7 @@ SPEC = MethodSpec(
         "reference_model/deform_kernels.py",
         "reference_model/innovations.py",
         "reference_model/networks",
+        "reference_model/sound_stream.py",
         "reference_model/stretch.py",
     ),
     preparation=PERSONALISATION,

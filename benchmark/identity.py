@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import cv2
 import numpy as np
 
 from media.errors import AvatarBenchError
@@ -105,6 +104,8 @@ def detect_faces(session: Session, picture: np.ndarray) -> Faces:
     else:
         size = DETECTION_SIDE, int(DETECTION_SIDE * (height / width))
     padded = np.zeros((DETECTION_SIDE, DETECTION_SIDE, 3), np.uint8)
+    import cv2  # here, because listing metrics reads the constants of this module
+
     padded[: size[1], : size[0]] = cv2.resize(picture, size)
     outputs = _run(session, (padded.astype(np.float32) - 127.5) / 128)
     return _suppress(_decode(outputs, size[1] / height))
@@ -136,6 +137,8 @@ def similarity_to_template(points: np.ndarray) -> np.ndarray:
 
 def align_face(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The aligned face, [112, 112, 3] uint8 RGB (bilinear, black outside), of [H, W, 3] uint8 and points [5, 2] px."""
+    import cv2
+
     return cv2.warpAffine(picture, similarity_to_template(points), (CROP_SIDE, CROP_SIDE))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import benchmark.protocol
 from benchmark.aggregate import aggregate
 from benchmark.features import load_features, write_features
 from benchmark.frechet import frechet_distance, frechet_groups, kernel_distance, kernel_groups
@@ -32,7 +33,10 @@ METRICS = metrics_of(PROTOCOL)
 
 def use_made_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `PROTOCOL` be what programs find under its name."""
-    monkeypatch.setattr("benchmark.protocol._read", lambda path: PROTOCOL)
+    read = benchmark.protocol._read
+    monkeypatch.setattr(
+        "benchmark.protocol._read", lambda path: PROTOCOL if path.stem == PROTOCOL.id else read(path)
+    )
 
 
 def set_metric(name: str, groups: bool = True) -> SetMetric:

@@ -132,7 +132,10 @@ def test_the_protocol_hash_follows_its_numbers_alone():
     assert protocol in list_protocols()
     slower = protocol.model_copy(update={"video": protocol.video.model_copy(update={"fps": 24.0})})
     assert slower.sha256 != protocol.sha256 == load_protocol("mini-v1").sha256
-    assert [metric.column for metric in metrics_of(protocol)] == ["PSNR", "SSIM", "HKC", "HKV", "HKV var"]
+    assert [metric.column for metric in metrics_of(protocol)] == [
+        "Clarity", "LipSync-C mini", "LipSync-D mini", "LipSync offset mini", "HKC", "HKV", "HKV var", "AKD hand",
+        "AKD face", "Face HOG", "SSIM", "PSNR", "SSIM person", "PSNR person", "FD-R", "FD-R 16f", "KD-R",
+    ]  # fmt: skip
 
 
 def test_an_unknown_protocol_gets_the_nearest_name():

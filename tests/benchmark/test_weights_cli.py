@@ -179,4 +179,7 @@ def test_one_module_of_the_project_can_download() -> None:
         for path in (REPOSITORY / package).rglob("*.py")
         if _uses_network(path.read_text(encoding="utf-8"))
     }
-    assert able == {"benchmark/downloading.py"}
+    assert able == {"benchmark/downloading.py", "reference_model/networks/pretrained.py"}
+    looks_up = (REPOSITORY / "reference_model/networks/pretrained.py").read_text(encoding="utf-8")
+    calls = looks_up.count("snapshot_download(") + looks_up.count("from_pretrained(")
+    assert calls == looks_up.count("local_files_only=True") == 2  # a cache, no network

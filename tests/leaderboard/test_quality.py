@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import METRICS, make_run, method_info
+from made_runs import METRICS, make_run, method_info, use_made_protocol
 
 from benchmark.cli import main
 from benchmark.run_files import open_run_files
@@ -18,6 +18,11 @@ from media.errors import AvatarBenchError
 
 PSNR, SSIM, HKV = "psnr_rgb_full", "ssim_gauss11_rgb", "hkv_std"
 N_PEOPLE, N_CLIPS = 12, 2
+
+
+@pytest.fixture(autouse=True)
+def few_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_made_protocol(monkeypatch)
 
 
 def level(seed: int = 0, n_people: int = N_PEOPLE) -> np.ndarray:

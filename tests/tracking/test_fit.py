@@ -120,7 +120,7 @@ def test_turns_are_the_rotations_after_those_of_the_photo():
 
 
 def test_a_look_at_a_frame_finds_body_face_and_both_hands_on_their_sides():
-    clip = Path(__file__).parents[2] / "benchmark/data/mini/clips/woman-1.mp4"
+    clip = Path(__file__).parents[2] / "benchmark/data/mini/clips/mini07-t1-04.mp4"
     frame = next(read_frames(clip))
     with PersonFollower() as follower:
         seen = follower.look(frame)

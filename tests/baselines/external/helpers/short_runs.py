@@ -36,7 +36,7 @@ def make_clips(folder: Path) -> Path:
     """Three clips of one person, 0.64 s each; `unseen-identity` holds a lonely person out whole."""
     (folder / "man").mkdir(parents=True)
     for number in (1, 2, 3):
-        source = MINI / f"man-{number}.mp4"
+        source = MINI / f"mini05-t1-0{number}.mp4"
         frames = read_frames(source, duration_s=N_FRAMES / FPS)
         sound = load_audio(source, start_s=1.0, duration_s=N_FRAMES / FPS)
         write_video(folder / "man" / f"{number}.mp4", frames, FPS, audio=sound)
