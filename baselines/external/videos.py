@@ -25,10 +25,11 @@ __all__ = ["MAX_PADDED", "source_frames", "write_aligned"]
 MAX_PADDED = 2
 """Frames at the end that may be repeated; a video that lacks more is refused."""
 _FPS_TOLERANCE = 0.02
-_FLAT, _STILL = (
-    2.0,
-    3.0,
-)  # of 255, at 48 x 48: deviation within a picture; greatest difference to the first one
+_FLAT = 2.0
+"""Of 255, at 48 x 48: deviation within a picture that shows nothing."""
+_STILL = 8.0
+"""Of 255, at 48 x 48: greatest difference to the first picture. One picture encoded 16 times differs by up to 5 in
+MPEG-4 Part 2; 0.6 s of a person who talks by 70 and more."""
 _RESEMBLANCE = 0.9
 _SMALL = (48, 48)
 
@@ -129,13 +130,13 @@ def _check_form(video: Video, info: VideoInfo) -> None:
 
 
 def _look(video: Video) -> _Seen:
-    """Decode the whole video once."""
+    """Decode the whole video once; whether it shows something is asked where the sample's picture is."""
     first: np.ndarray | None = None
     n_frames, flat, still = 0, True, True
     small = np.zeros(0)
     try:
         for picture in read_frames(video.path):
-            here = cv2.resize(picture, _SMALL, interpolation=cv2.INTER_AREA).astype(np.float32)
+            here = cv2.resize(_cut(picture, video), _SMALL, interpolation=cv2.INTER_AREA).astype(np.float32)
             if first is None:
                 first, small = picture, here
             flat = flat and float(here.std()) < _FLAT
@@ -202,21 +203,25 @@ def _chosen(path: Path, numbers: list[int]) -> Iterator[np.ndarray]:
         yield picture
 
 
-def _place(picture: np.ndarray, sample: Sample, video: Video) -> np.ndarray:
-    """The sample's picture in a frame of the tool: its region, brought to the sample's size."""
+def _cut(picture: np.ndarray, video: Video) -> np.ndarray:
+    """The region of a frame of the tool that shows the sample's picture."""
     height, width = picture.shape[:2]
     left, top, w, h = video.region or (0.0, 0.0, float(width), float(height))
     columns, rows = max(1, round(w)), max(1, round(h))
     whole = all(float(value).is_integer() for value in (left, top, w, h))
     if whole and left >= 0 and top >= 0 and left + w <= width and top + h <= height:
-        cut = picture[int(top) : int(top) + rows, int(left) : int(left) + columns]
-    else:
-        sx, sy = w / columns, h / rows  # pixel centres at +0.5
-        matrix = np.array([[sx, 0, left + sx / 2 - 0.5], [0, sy, top + sy / 2 - 0.5]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        cut = cv2.warpAffine(picture, matrix, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return picture[int(top) : int(top) + rows, int(left) : int(left) + columns]
+    sx, sy = w / columns, h / rows  # pixel centres at +0.5
+    matrix = np.array([[sx, 0, left + sx / 2 - 0.5], [0, sy, top + sy / 2 - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(picture, matrix, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _place(picture: np.ndarray, sample: Sample, video: Video) -> np.ndarray:
+    """The sample's picture in a frame of the tool: its region, brought to the sample's size."""
+    cut = _cut(picture, video)
     if cut.shape[:2] == (sample.height, sample.width):
         return np.ascontiguousarray(cut)
-    shrinks = columns >= sample.width and rows >= sample.height
+    shrinks = cut.shape[0] >= sample.height and cut.shape[1] >= sample.width
     kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     return cv2.resize(cut, (sample.width, sample.height), interpolation=kind)

@@ -92,6 +92,15 @@ def test_a_region_is_cut_out_to_a_fraction_of_a_pixel(
     assert error.mean() < 3
 
 
+def test_a_still_render_beside_a_running_frame_number_is_refused(sample: Sample, tmp_path: Path):
+    """PERSONA counts its frames in the panel that is cut away."""
+    frames = [np.hstack([stamp(picture(), i), picture()]) for i in range(25)]
+    write_video(tmp_path / "v.mp4", frames, 25)
+    made = Video(tmp_path / "v.mp4", (2 * WIDTH, HEIGHT), 25, 25, 25, region=(WIDTH, 0, WIDTH, HEIGHT))
+    with pytest.raises(AvatarBenchError, match="E724: all frames of the tool's video are the same"):
+        write_aligned(sample, made, tmp_path / "out.mp4")
+
+
 def test_a_framed_picture_is_whole_and_in_the_middle():
     for size in ((384, 512), (512, 288), (300, 300), (101, 499)):
         framing = choose_frame(*size, frames=((720, 400), (720, 720), (400, 720)))
