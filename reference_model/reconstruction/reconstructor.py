@@ -97,7 +97,7 @@ class Reconstructor(nn.Module):
         )
 
     def query_tokens(self, points: QueryPoints, photo: PhotoTokens) -> Tensor:
-        """Q, [B, N, d]: the part that person-specific fine-tuning of the decoder computes once.
+        """Q, [B, N, d].
 
         Args:
             points: N query points.
