@@ -1,4 +1,4 @@
-"""Pretrained speech models by pinned name and revision, from a local folder or cache; nothing is downloaded here."""
+"""Pretrained models by pinned name and revision, from a local folder or cache; nothing is downloaded here."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from media.errors import AvatarBenchError
+from media.files import atomic_write
 
 __all__ = ["WAV2VEC2", "WHISPER", "PinnedModel", "find_model", "load_pretrained", "transformers_package"]
 
-_WEIGHTS = "model.safetensors"
 _HASH_BLOCK = 1 << 22
 
 
@@ -25,14 +25,20 @@ class PinnedModel:
     """Name on the Hugging Face hub."""
     revision: str
     """Commit."""
-    weights_sha256: str
-    """Of `model.safetensors`."""
-    architecture: str
-    """`model_type` of its `config.json`."""
+    weights_sha256: str | None
+    """Of its weights; None where none is published: then the one of the first file is recorded beside it and counts."""
+    architecture: str | None
+    """`model_type` of its `config.json`; None for a model without one."""
     files: tuple[str, ...]
-    """What is needed beside `model.safetensors`."""
+    """What is needed beside its weights."""
     megabytes: int
     licence: str
+    kind: str = "speech model"
+    weights_file: str = "model.safetensors"
+    repository_type: str = "model"
+    """Of the hub: model or space."""
+    error_codes: tuple[str, str] = ("E321", "E322")
+    """Of a missing model and of another one."""
 
     @property
     def folder_name(self) -> str:
@@ -69,8 +75,8 @@ def find_model(pinned: PinnedModel, folder: Path | None = None) -> Path:
     of the Hugging Face hub; the first place that has it decides.
 
     Raises:
-        AvatarBenchError: E321, it stands nowhere or lacks a file; E322, its bytes are not the pinned ones; E603,
-            transformers is missing.
+        AvatarBenchError: E321, it stands nowhere or lacks a file; E322, its bytes are not the pinned ones (or the
+            model's own `error_codes`); E603, transformers is missing.
     """
     if folder is not None:
         found = folder
@@ -82,16 +88,11 @@ def find_model(pinned: PinnedModel, folder: Path | None = None) -> Path:
         found = next((place for place in offline if place.is_dir()), None) or _cached(pinned)
     if found is None:
         _missing(pinned, "AVATARBENCH_WEIGHTS and the cache of the Hugging Face hub", pinned.folder_name)
-    lacking = [name for name in (_WEIGHTS, *pinned.files) if not (found / name).is_file()]
+    lacking = [name for name in (pinned.weights_file, *pinned.files) if not (found / name).is_file()]
     if lacking:
         _missing(pinned, str(found), ", ".join(lacking))
     _check_architecture(pinned, found)
-    digest = hashlib.sha256()
-    with (found / _WEIGHTS).open("rb") as file:
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
-    if digest.hexdigest() != pinned.weights_sha256:
-        raise _other(pinned, found / _WEIGHTS, pinned.weights_sha256, digest.hexdigest())
+    _check_bytes(pinned, found / pinned.weights_file)
     return found
 
 
@@ -129,7 +130,7 @@ def transformers_package() -> Any:
     except ImportError as error:
         raise AvatarBenchError(
             "E603",
-            "the package transformers is missing; pretrained speech models need it",
+            "the package transformers is missing; pretrained models need it",
             fix="install it with: pip install 'avatarbench[paper]'",
         ) from error
     return transformers
@@ -141,12 +142,37 @@ def _cached(pinned: PinnedModel) -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(pinned.repository, revision=pinned.revision, local_files_only=True))
+        folder = snapshot_download(
+            pinned.repository,
+            repo_type=pinned.repository_type,
+            revision=pinned.revision,
+            local_files_only=True,
+        )
+        return Path(folder)
     except LocalEntryNotFoundError:
         return None
 
 
+def _check_bytes(pinned: PinnedModel, weights: Path) -> None:
+    digest = hashlib.sha256()
+    with weights.open("rb") as file:
+        while block := file.read(_HASH_BLOCK):
+            digest.update(block)
+    found, record = digest.hexdigest(), weights.with_name(f"{weights.name}.sha256")
+    expected = pinned.weights_sha256
+    if expected is None and record.is_file():
+        expected = record.read_text("ascii", errors="replace").split(" ")[0].strip()
+    elif expected is None:
+        with atomic_write(record) as temporary:
+            Path(temporary).write_text(f"{found}  {weights.name}\n", "ascii")
+        return
+    if found != expected:
+        raise _other(pinned, weights, expected, found)
+
+
 def _check_architecture(pinned: PinnedModel, found: Path) -> None:
+    if pinned.architecture is None:
+        return
     try:
         architecture = json.loads((found / "config.json").read_text("utf-8")).get("model_type")
     except (ValueError, AttributeError) as error:
@@ -156,21 +182,25 @@ def _check_architecture(pinned: PinnedModel, found: Path) -> None:
 
 
 def _missing(pinned: PinnedModel, where: str, got: str) -> NoReturn:
+    files = (pinned.weights_file, *pinned.files)
+    # A whole model, or the few files of a repository that holds more.
+    wanted = "" if pinned.weights_file == "model.safetensors" else f" {' '.join(files)}"
+    space = "" if pinned.repository_type == "model" else f" --repo-type {pinned.repository_type}"
     raise AvatarBenchError(
-        "E321",
-        f"the speech model {pinned.repository} is not on this machine",
+        pinned.error_codes[0],
+        f"the {pinned.kind} {pinned.repository} is not on this machine",
         where=where,
-        expected=", ".join((_WEIGHTS, *pinned.files)),
+        expected=", ".join(files),
         got=f"no {got}",
-        fix=f"fetch it once ({pinned.megabytes} MB, {pinned.licence}): hf download {pinned.repository} "
+        fix=f"fetch it once ({pinned.megabytes} MB, {pinned.licence}): hf download {pinned.repository}{wanted}{space} "
         f"--revision {pinned.revision}, or with --local-dir FOLDER/{pinned.folder_name} and AVATARBENCH_WEIGHTS=FOLDER",
     )
 
 
 def _other(pinned: PinnedModel, where: Path, expected: str, got: str) -> AvatarBenchError:
     return AvatarBenchError(
-        "E322",
-        f"this is not the speech model {pinned.repository} of revision {pinned.revision[:12]}",
+        pinned.error_codes[1],
+        f"this is not the {pinned.kind} {pinned.repository} of revision {pinned.revision[:12]}",
         where=where,
         expected=expected,
         got=got,

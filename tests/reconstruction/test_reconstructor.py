@@ -101,6 +101,7 @@ def test_decoded_gaussians_stay_within_their_limits():
     torch.testing.assert_close(gaussians.quats.norm(dim=-1), torch.ones(2, 400))
 
 
+@torch.no_grad()
 def test_new_skinning_weights_are_exactly_the_templates():
     points = tiny_points()
     found = tiny_reconstructor()(points, tiny_tokens())
