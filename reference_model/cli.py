@@ -232,6 +232,22 @@ def modules(
         out.print(f"untrained: {name}")
 
 
+@app.command("import-lhm")
+def import_lhm(
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors of an LHM, or its folder.")],
+    output: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
+) -> None:
+    """Take over the weights of a large human reconstruction model (layout-tested: no published file was at hand)."""
+    _check_output(output, ".safetensors")
+    from reference_model.reconstruction.lhm_import import import_lhm as take_over
+
+    report = take_over(checkpoint, output)
+    out.print(f"{output}: {report.imported} tensors, {report.config.n_layers} layers")
+    for what, count in report.skipped.items():
+        out.print(f"left out: {count} of {what}")
+    out.print("new, and untrained: hand branch, weight decoder")
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """`384x512` as width and height in px, both even; E504 otherwise."""
     match = re.fullmatch(r"(\d+)[x×](\d+)", text.strip())

@@ -1,0 +1,107 @@
+"""Files of reconstruction networks: safetensors, whose header says what they are and come from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from media.errors import AvatarBenchError
+from media.files import atomic_write
+from reference_model.networks.weights import tensors_sha256
+from reference_model.reconstruction.head_encoder import HeadEncoder
+from reference_model.reconstruction.reconstructor import ReconstructionConfig, Reconstructor
+
+__all__ = ["LoadedReconstruction", "load_reconstruction", "save_reconstruction"]
+
+_KEY = "avatarbench"
+_KIND = "Reconstructor"
+_NEW = ("reconstructor.transformer.hand.", ".attn.hand.", "reconstructor.weights.")  # what LHM lacks
+
+
+class LoadedReconstruction(NamedTuple):
+    """A reconstruction network and what of it was in no file."""
+
+    reconstructor: Reconstructor
+    head_encoder: HeadEncoder
+    new: list[str]
+    """Parameters with their first values: hand branch and weight decoder after an import."""
+
+
+def save_reconstruction(
+    path: Path, tensors: dict[str, Tensor], config: ReconstructionConfig, source: Path | None = None
+) -> None:
+    """Write networks as they are, atomically.
+
+    Args:
+        path: The file.
+        tensors: State dicts under "reconstructor." and "head_encoder.".
+        config: Of the reconstructor.
+        source: The checkpoint they come from, if from one.
+    """
+    stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    document: dict[str, Any] = {
+        "kind": _KIND,
+        "config": asdict(config),
+        "tensors_sha256": tensors_sha256(stored),
+    }
+    if source is not None:
+        with source.open("rb") as file:
+            document["source"] = {
+                "name": source.name,
+                "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+            }
+    with atomic_write(path) as temporary:
+        save_file(stored, str(temporary), {_KEY: json.dumps(document, sort_keys=True)})
+
+
+def load_reconstruction(path: Path, head_encoder: HeadEncoder | None = None) -> LoadedReconstruction:
+    """Read networks; hand branch and weight decoder may be absent and are new then, which changes no output.
+
+    Args:
+        path: The file.
+        head_encoder: What to fill; ViT-L when None.
+
+    Raises:
+        AvatarBenchError: E305, the file is damaged or holds another network; E306, it is no safetensors file; E603,
+            transformers is missing.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            document = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise AvatarBenchError("E306", "the file cannot be read", where=path, got=str(error)) from error
+    if document.get("kind") != _KIND or document.get("tensors_sha256") != tensors_sha256(tensors):
+        raise _damaged(path, "its own kind and hash of the tensors", str(document.get("kind")))
+    networks = nn.ModuleDict(
+        {
+            "reconstructor": Reconstructor(ReconstructionConfig(**document["config"])),
+            "head_encoder": HeadEncoder.empty() if head_encoder is None else head_encoder,
+        }
+    )
+    try:
+        missing, unexpected = networks.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise _damaged(path, "tensors of the network's shapes", str(error)) from error
+    lacking = [name for name in missing if not any(part in name for part in _NEW)]
+    if lacking or unexpected:
+        raise _damaged(path, "the network's tensors", f"missing {lacking}, unexpected {unexpected}")
+    return LoadedReconstruction(networks["reconstructor"], networks["head_encoder"], missing)  # type: ignore[arg-type]
+
+
+def _damaged(path: Path, expected: str, got: str) -> AvatarBenchError:
+    return AvatarBenchError(
+        "E305",
+        "the file is damaged or holds another network",
+        where=path,
+        expected=expected,
+        got=got,
+        fix="make it anew with avatar import-lhm",
+    )
