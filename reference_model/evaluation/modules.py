@@ -23,6 +23,9 @@ from reference_model.body.template import REGIONS
 from reference_model.deform import Rig
 from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.model import BASE, MINI_TEXT, AvatarModel, ModelConfig
+from reference_model.reconstruction.head_encoder import FusionHead
+from reference_model.reconstruction.reconstructor import BASE as RECONSTRUCTION_BASE
+from reference_model.reconstruction.reconstructor import Reconstructor
 
 __all__ = ["ModuleEffect", "module_effects", "untrained_modules"]
 
@@ -97,7 +100,27 @@ def untrained_modules(model: AvatarModel) -> list[str]:
         for name, module in modules.items():
             if name not in present or config.audio != model.config.audio:
                 names.append(f"{name} of {preset}: {type(module).__name__}, {_count([module]):,} parameters")
-    return names
+    return names + [
+        f"{name} of reconstruction base (section 3.1): {_count([module]):,} parameters"
+        for name, module in _reconstruction_parts()
+    ]
+
+
+def _reconstruction_parts() -> Iterator[tuple[str, nn.Module]]:
+    """The parts of section 3.1 that weights are trained for; none are."""
+    with torch.device("meta"):
+        model = Reconstructor()
+        fusion = FusionHead(RECONSTRUCTION_BASE.dim_head, RECONSTRUCTION_BASE.dim_head)
+    yield "fusion of DINOv2's layers", fusion
+    names = {
+        "point_embedding": "point embedding",
+        "condition": "modulation of the norms",
+        "transformer": "Hand++ Body-Head transformer",
+        "decoder": "Gaussian decoder",
+        "weights": "weight decoder",
+    }
+    for name, module in model.named_children():
+        yield names[name], module
 
 
 def _parts(config: ModelConfig) -> Iterator[tuple[str, nn.Module]]:

@@ -42,6 +42,13 @@ def test_each_module_of_the_shipped_weights_changes_pictures_or_is_called_untrai
     for name in ("residual log-scale", "PhonemeEncoder", "GatedFusion", "FeatureEncoder"):
         assert any(name in entry for entry in untrained), name
     assert not any("residual offset" in entry for entry in untrained)
+    for name in (
+        "Hand++ Body-Head transformer",
+        "Gaussian decoder",
+        "weight decoder",
+        "fusion of DINOv2's layers",
+    ):
+        assert any(entry.startswith(name) and "parameters" in entry for entry in untrained), name
 
 
 def test_after_speech_the_avatar_comes_to_rest_in_a_pose_that_the_speech_does_not_decide(animator):
