@@ -111,6 +111,7 @@ def test_new_skinning_weights_are_exactly_the_templates():
     assert float(roughness(found.skin, points.skin, points.neighbours)) == 0
 
 
+@torch.no_grad()
 def test_adapted_skinning_weights_are_weights_on_near_bones():
     points = tiny_points(200)
     found = randomised(tiny_reconstructor(), scale=2.0)(points, tiny_tokens()).skin
