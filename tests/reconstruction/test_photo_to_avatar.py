@@ -20,7 +20,7 @@ from reference_model.reconstruction.head_encoder import HeadEncoder
 from reference_model.reconstruction.photo_encoder import PhotoEncoder
 from reference_model.reconstruction.posing import pose_reconstruction, to_avatar
 from reference_model.reconstruction.query_points import QueryPoints, sample_query_points
-from reference_model.reconstruction.reconstructor import Reconstructor
+from reference_model.reconstruction.reconstructor import PhotoTokens, Reconstructor
 from reference_model.render import render
 from reference_model.render.camera import Camera
 from tests.reconstruction.made_photos import TINY, randomised, tiny_reconstructor
@@ -105,6 +105,21 @@ def test_pictures_become_an_avatar_that_is_saved_drawn_and_driven(encoder, point
     states[load_template().joint("head"), 2] = 0.4
     moved = (rig.apply(states, still).means - avatar.gaussians.means).norm(dim=-1)
     assert float(moved[1125:].mean()) > 5 * float(moved[:1125].mean())  # the head's Gaussians come last
+
+
+def test_the_published_sizes_fit_together(points):
+    """Shapes alone: ViT-H, ViT-L, 5 layers of width 1,024 and the tokens of a 1,024 px picture."""
+    with torch.device("meta"):
+        hand, head, model = HandEncoder(), HeadEncoder.empty(), Reconstructor()
+        photo = PhotoTokens(
+            torch.empty(1, 4096, 1536),
+            head(torch.empty(1, 3, 448, 448)),
+            hand(torch.empty(1, 2, 3, 256, 192)),
+            torch.ones(1, 2, dtype=torch.bool),
+        )
+        found = model(points.to("meta"), photo)
+    assert photo.hands.shape == (1, 2, 192, 1280) and photo.head.shape == (1, 1024, 1024)
+    assert found.tokens.shape == (1, 1500, 1024) and found.skin.shape == (1, 1500, 104)
 
 
 def test_new_gaussians_lie_on_the_posed_body(points, body):

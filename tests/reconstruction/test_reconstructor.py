@@ -13,6 +13,19 @@ from reference_model.reconstruction.weight_decoder import allowed_bones, diverge
 from tests.reconstruction.made_photos import TINY, randomised, tiny_points, tiny_reconstructor, tiny_tokens
 
 
+@torch.no_grad()
+def test_hands_behind_a_shut_gate_change_no_bit_in_half_precision_either():
+    enhanced, plain = randomised(tiny_reconstructor()), tiny_reconstructor(hand_enhance=False)
+    plain.load_state_dict(
+        {name: value for name, value in enhanced.state_dict().items() if name in plain.state_dict()}
+    )
+    points, photo = tiny_points(), tiny_tokens()
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = enhanced(points, photo), plain(points, photo)
+    assert found.tokens.dtype == torch.bfloat16 and torch.equal(found.tokens, expected.tokens)
+    assert found.gaussians.means.dtype == found.skin.dtype == torch.float32
+
+
 def test_a_backbone_without_hands_is_unchanged_at_step_0_when_it_gets_them():
     """Every weight of the backbone is random; the hand branch is new, as after loading a pretrained LHM."""
     backbone = randomised(tiny_reconstructor(hand_enhance=False))
@@ -134,6 +147,7 @@ def test_allowed_bones_are_those_of_the_template_with_parents_and_children():
     assert set(np.flatnonzero(allowed_bones(weights, template.parents)[0])) == expected
 
 
+@torch.no_grad()
 def test_shape_penalty_is_zero_for_round_gaussians_near_the_template_and_weighs_hands_most():
     points = tiny_points(400)
     gaussians = tiny_reconstructor()(points, tiny_tokens(1)).gaussians
