@@ -93,6 +93,11 @@ class ParticleDeformer(nn.Module):
         self.n_heads = n_heads
         for name, value in layout._asdict().items():
             self.register_buffer(name, value, persistent=False)
+        # A few groups of particles share a time constant; known here, since finding them waits for the device.
+        members = [(layout.retention == value).nonzero().squeeze(-1) for value in layout.retention.unique()]
+        for index, rows in enumerate(members):
+            self.register_buffer(f"_members_{index}", rows, persistent=False)
+        self._n_retentions = len(members)
         self.register_buffer("rest_scale", torch.tensor(_REST_SCALE), persistent=False)
         n_particles, n_tokens = len(layout.position), len(layout.token_particles)
         self.encoding = PositionalEncoding(octaves=8)
@@ -171,8 +176,10 @@ class ParticleDeformer(nn.Module):
         context = context.transpose(1, 2).reshape(x.shape)
         x = x + self.attended(context)  # H_mot   [B, T, M, d]
         x = x + self.feedforward(self.norm_feedforward(x))
-        proposed = self.twist(F.gelu(self.twist_hidden(self.norm_twist(x))))  # [B, T, M, 6]
-        return proposed.float() + undone[:, None]
+        # A twist is a difference of proposals: rounded to bfloat16 they would make the surface tremble.
+        with torch.autocast(x.device.type, enabled=False):
+            proposed = self.twist(F.gelu(self.twist_hidden(self.norm_twist(x.float()))))  # [B, T, M, 6]
+        return proposed + undone[:, None]
 
     def twists(
         self, proposals: Tensor, previous: Tensor | None = None, subset: Tensor | None = None
@@ -207,8 +214,10 @@ class ParticleDeformer(nn.Module):
         Returns:
             [B, T, M or m, 6], not yet clamped; the last frame continues a stream.
         """
-        retention = self.retention if subset is None else self.retention[subset]
-        return leaky_integrate(twists, retention, initial)
+        if subset is not None:
+            return leaky_integrate(twists, self.retention[subset], initial)
+        groups = [getattr(self, f"_members_{index}") for index in range(self._n_retentions)]
+        return leaky_integrate(twists, self.retention, initial, groups=groups)
 
     @staticmethod
     def clamp(states: Tensor) -> Tensor:
