@@ -43,7 +43,11 @@ _kernels = compile_together(cuda.jit, [_compose, _move], known=_device)
 
 
 def move_frames(
-    parents: Tensor, joints: tuple[Tensor, ...], local: tuple[Tensor, ...], points: tuple[Tensor, ...], offset: Tensor
+    parents: Tensor,
+    joints: tuple[Tensor, ...],
+    local: tuple[Tensor, ...],
+    points: tuple[Tensor, ...],
+    offset: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """As `reference_model.deform_kernels.move_frames`, all frames at once."""
     turn, shift, center, quaternion = (_frames_first(part, 3 + (k == 0)) for k, part in enumerate(joints))

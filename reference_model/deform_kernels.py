@@ -72,7 +72,9 @@ def compose_chain(
     """Compose the joints' motions along the kinematic tree, `T_b = T_parent(b) o L_b`."""
     for b in range(parents.shape[0]):
         c, p = center[b], parents[b]
-        ux, uy, uz = _affine(turn[b], shift[b], -c[0], -c[1], -c[2])  # the own motion's translation about the origin
+        ux, uy, uz = _affine(
+            turn[b], shift[b], -c[0], -c[1], -c[2]
+        )  # the own motion's translation about the origin
         q = _quaternion(quaternion, b)
         if p < 0:
             for i in range(3):
@@ -153,15 +155,17 @@ def move_gaussians(
 
 SHARED = tuple(
     function.py_func
-    for function in (
-        _multiply, _normalise, _add_aligned, _affine, _quaternion, _move_one, compose_chain
-    )
+    for function in (_multiply, _normalise, _add_aligned, _affine, _quaternion, _move_one, compose_chain)
 )
 """Plain functions, callees first, that `deform_cuda` compiles again for the GPU."""
 
 
 def move_frames(
-    parents: Tensor, joints: tuple[Tensor, ...], local: tuple[Tensor, ...], points: tuple[Tensor, ...], offset: Tensor
+    parents: Tensor,
+    joints: tuple[Tensor, ...],
+    local: tuple[Tensor, ...],
+    points: tuple[Tensor, ...],
+    offset: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Carry Gaussians along, frame by frame: a frame stays in the processor's caches.
 

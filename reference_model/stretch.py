@@ -72,8 +72,8 @@ class SurfaceStretch:
             center: Its centre, metres, [m, 3].
 
         Returns:
-            Factors for both widths of the Gaussians in `rows`, at least 1, [..., n]: how many times the area has grown. A
-            lid unfolds in one direction, in which the spacing grows by the whole of it.
+            Factors for both widths of the Gaussians in `rows`, at least 1, [..., n]: how many times the area has
+            grown. A lid unfolds in one direction, in which the spacing grows by the whole of it.
         """
         k = self._particle
         arm = (self._place[:, None] - center[k])[..., None]  # [v, K, 3, 1]

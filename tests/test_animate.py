@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from reference_model import sound_stream
+from reference_model import animate
 from reference_model.animate import Animator
 from reference_model.avatar.gaussians import front_facing
 from reference_model.networks.model import AvatarModel
@@ -73,7 +73,7 @@ def test_stretches_of_a_second_give_the_motion_of_the_whole_utterance(moving, so
         return torch.stack([state for state, _ in moving.motion(sound)])
 
     in_stretches = states()
-    monkeypatch.setattr(sound_stream, "_STRETCH_FRAMES", 10_000)
+    monkeypatch.setattr(animate, "STRETCH_FRAMES", 10_000)
     whole = states()
     assert torch.allclose(in_stretches, whole, atol=1e-5)
 

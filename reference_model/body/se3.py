@@ -313,7 +313,7 @@ def leaky_integrate(
         if groups is None:
             groups = [(rho == value).nonzero().squeeze(-1) for value in rho.unique()]
         for members in groups:
-            value = rho[members[0]]
+            value = rho[members[:1]]  # [1]; a number would have to be fetched from the device
             kernel = torch.where(lag >= 0, value ** lag.clamp_min(0), torch.zeros_like(lag))  # [T, T]
             part = twists.index_select(-2, members)  # [..., T, m, 6]
             summed = (kernel @ part.flatten(-2)).unflatten(-1, (len(members), 6))

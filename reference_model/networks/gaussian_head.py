@@ -110,7 +110,9 @@ class GaussianHead(nn.Module):
         bound = (self.particle[particle_index] * particle_weight[..., None]).sum(-2)  # [n, dim]
         place = torch.cat([self.encoding(position), bound + self.region(region)], -1)
         place = place.expand(*rest_offset.shape[:-1], place.shape[-1])
-        token = self.point(torch.cat([place, rest_offset * 100.0], -1))  # [..., n, dim]; centimetres: of order one
+        token = self.point(
+            torch.cat([place, rest_offset * 100.0], -1)
+        )  # [..., n, dim]; centimetres: of order one
         query = self.query(token).transpose(-1, -2).unflatten(-2, (self.n_heads, -1))
         scale = query.shape[-2] ** -0.5
         return PointTokens(token.transpose(-1, -2).contiguous(), (query * scale).contiguous())

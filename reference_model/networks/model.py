@@ -212,7 +212,7 @@ class AvatarModel(nn.Module):
         memory = memory._replace(encoder=encoder)
         window = torch.cat([memory.driving, driving], 1)  # [1, past + T, d]
         # A processor takes one frame after the other, which stay in its caches; a GPU wants them all at once.
-        head = self.head if driving.is_cuda else self.head.frame_by_frame
+        head = self.head if driving.is_cuda and driving.shape[1] else self.head.frame_by_frame
         with self._lower_precision():
             residuals = head(window, context.points, context.region)
         if not driving.shape[1]:
@@ -223,7 +223,6 @@ class AvatarModel(nn.Module):
         states = self.particles.integrate(twists, memory.states)
         memory = Memory(encoder, proposals[:, -1], states[:, -1], window[:, driving.shape[1] :])
         return self.particles.clamp(states)[0], Residuals(*(part[0] for part in residuals)), memory
-
 
     def _lower_precision(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False)

@@ -93,11 +93,7 @@ class ParticleDeformer(nn.Module):
         self.n_heads = n_heads
         for name, value in layout._asdict().items():
             self.register_buffer(name, value, persistent=False)
-        # A few groups of particles share a time constant; known here, since finding them waits for the device.
-        members = [(layout.retention == value).nonzero().squeeze(-1) for value in layout.retention.unique()]
-        for index, rows in enumerate(members):
-            self.register_buffer(f"_members_{index}", rows, persistent=False)
-        self._n_retentions = len(members)
+        self._members: list[Tensor] = []
         self.register_buffer("rest_scale", torch.tensor(_REST_SCALE), persistent=False)
         n_particles, n_tokens = len(layout.position), len(layout.token_particles)
         self.encoding = PositionalEncoding(octaves=8)
@@ -216,13 +212,19 @@ class ParticleDeformer(nn.Module):
         """
         if subset is not None:
             return leaky_integrate(twists, self.retention[subset], initial)
-        groups = [getattr(self, f"_members_{index}") for index in range(self._n_retentions)]
-        return leaky_integrate(twists, self.retention, initial, groups=groups)
+        return leaky_integrate(twists, self.retention, initial, groups=self._of_one_retention())
 
     @staticmethod
     def clamp(states: Tensor) -> Tensor:
         """Keep rotation angles off the cut at pi."""
         return clamp_rotation(states)
+
+    def _of_one_retention(self) -> list[Tensor]:
+        """Particles that share a time constant, [m] each; kept, since finding them waits for the device."""
+        if not self._members or self._members[0].device != self.retention.device:
+            values = self.retention.unique()
+            self._members = [(self.retention == value).nonzero().squeeze(-1) for value in values]
+        return self._members
 
     def _split(self, x: Tensor) -> Tensor:
         """[B, n, d] -> [B, heads, n, c]."""

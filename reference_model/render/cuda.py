@@ -79,11 +79,14 @@ def _load_rasterization() -> Callable[..., Any]:
 def _view_matrix(camera: Camera) -> Tensor:
     """World to camera, `[4, 4]`."""
     upper = torch.cat((camera.rotation, camera.translation[:, None]), dim=1)  # [3, 4]
-    return torch.cat((upper, upper.new_tensor([[0.0, 0.0, 0.0, 1.0]])), dim=0)
+    last = upper.new_zeros(1, 4)
+    last[0, 3] = 1.0
+    return torch.cat((upper, last), dim=0)
 
 
 def _intrinsics(camera: Camera) -> Tensor:
     """`[3, 3]` px."""
-    return camera.rotation.new_tensor(
-        [[camera.focal, 0.0, camera.cx], [0.0, camera.focal, camera.cy], [0.0, 0.0, 1.0]]
-    )
+    matrix = camera.rotation.new_zeros(3, 3)  # filled on the device: a copy from the host would wait for it
+    matrix[0, 0] = matrix[1, 1] = camera.focal
+    matrix[0, 2], matrix[1, 2], matrix[2, 2] = camera.cx, camera.cy, 1.0
+    return matrix
