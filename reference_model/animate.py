@@ -121,6 +121,12 @@ class Animator:
             camera = camera.orbited(self.avatar.gaussians.means.median(0).values, yaw_deg)
         return camera
 
+    def view(self, camera: Camera | None = None, background: Background = "photo") -> FrameView | BatchView:
+        """What draws the avatar on the animator's device; arguments as in `frames`."""
+        if self._on_gpu:
+            return BatchView(self.avatar, camera, background, self.device)
+        return FrameView(self.avatar, camera, background)
+
     def frames(
         self,
         samples: np.ndarray,
@@ -170,7 +176,7 @@ class Animator:
         text: TextTokens | None = None,
     ) -> Iterator[Pictures]:
         """As `frames`, in batches that stay on the animator's device; a batch is one picture on the CPU."""
-        view = self._view(camera, background)
+        view = self.view(camera, background)
         for states, residuals in self._stretches(samples, seed, n_frames, innovations, text):
             if len(states):
                 yield from self._draw(view, states, residuals)
@@ -229,7 +235,7 @@ class Animator:
         text: TextTokens | None = None,
     ) -> None:
         """Begin a live performance; one that has begun before is dropped. Arguments as in `frames`."""
-        view = self._view(camera, background)
+        view = self.view(camera, background)
         self._live = _Performance(view, SoundStream(seed, self._listeners()), self._placed(text))
 
     def step(self, samples: np.ndarray) -> Frame | None:
@@ -296,11 +302,6 @@ class Animator:
                     self.context.rig.apply(state, Residuals(*(part[t] for part in residuals)))
                 )
             yield Pictures(torch.from_numpy(rgb)[None], torch.from_numpy(alpha)[None])
-
-    def _view(self, camera: Camera | None, background: Background) -> FrameView | BatchView:
-        if self._on_gpu:
-            return BatchView(self.avatar, camera, background, self.device)
-        return FrameView(self.avatar, camera, background)
 
     def _upload(self, part: Tensor) -> Tensor:
         """On the device; from pinned memory, so that the copy does not wait for the pictures being drawn."""

@@ -213,18 +213,19 @@ class AvatarModel(nn.Module):
         window = torch.cat([memory.driving, driving], 1)  # [1, past + T, d]
         # A processor takes one frame after the other, which stay in its caches; a GPU wants them all at once.
         head = self.head if driving.is_cuda and driving.shape[1] else self.head.frame_by_frame
-        with self._lower_precision():
+        with self.lower_precision():
             residuals = head(window, context.points, context.region)
         if not driving.shape[1]:
             return memory.states[0, None][:0], Residuals(*(part[0] for part in residuals)), memory
-        with self._lower_precision():
+        with self.lower_precision():
             proposals = self.particles.proposals(driving, context.static)  # [1, T, M, 6]
         twists = self.particles.twists(proposals, memory.proposals)
         states = self.particles.integrate(twists, memory.states)
         memory = Memory(encoder, proposals[:, -1], states[:, -1], window[:, driving.shape[1] :])
         return self.particles.clamp(states)[0], Residuals(*(part[0] for part in residuals)), memory
 
-    def _lower_precision(self) -> AbstractContextManager[object]:
+    def lower_precision(self) -> AbstractContextManager[object]:
+        """Within it matrices are multiplied in bfloat16, if the model is set to."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False)
 
 
