@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from numba import cuda
 __all__ = ["cuda", "launch"]
 
 logging.getLogger("numba.cuda").setLevel(logging.WARNING)  # it reports every allocation at INFO
+
+# Of few frames a kernel has few threads; there is nothing to be done about it.
+warnings.filterwarnings("ignore", message=".*will likely result in GPU under-utilization")
 
 _THREADS = 128
 

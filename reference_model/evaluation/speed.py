@@ -261,7 +261,7 @@ def main(
         table.add_row(stage, f"{value:.4f}", f"{single[stage]:.3f}")
     console.print(table)
     if device == "cuda":
-        _compare(console, animator, on_cpu, speech_once, camera, sheet)
+        _compare(console, animator, on_cpu, sound, camera, sheet)
 
 
 def _compare(
@@ -280,7 +280,12 @@ def _compare(
 
     expected = pictures(on_cpu)
     table = Table(
-        "matrices in", "PSNR, dB", "largest difference", "values off by more than 2", title="GPU against CPU"
+        "matrices in",
+        "PSNR, dB",
+        "largest difference",
+        "values off by more than 2",
+        "frames a second",
+        title="GPU against CPU",
     )
     lower = animator.model.bfloat16
     found = []
@@ -288,8 +293,9 @@ def _compare(
         animator.model.bfloat16 = bfloat16
         animator.avatar = animator.avatar  # a graph keeps the precision that it was captured with
         found = pictures(animator)
+        rate = batch_rate(animator, sound, camera)
         decibels, largest, share = psnr_db(found, expected)
-        table.add_row(name, f"{decibels:.1f}", str(largest), f"{100 * share:.3f} %")
+        table.add_row(name, f"{decibels:.1f}", str(largest), f"{100 * share:.3f} %", f"{rate:,.0f}")
     animator.model.bfloat16 = lower
     animator.avatar = animator.avatar
     console.print(table)
