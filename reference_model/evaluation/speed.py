@@ -279,14 +279,8 @@ def _compare(
         return [frame.rgb for frame in itertools.islice(frames, _FIRST_COMPARED, _FIRST_COMPARED + _COMPARED)]
 
     expected = pictures(on_cpu)
-    table = Table(
-        "matrices in",
-        "PSNR, dB",
-        "largest difference",
-        "values off by more than 2",
-        "frames a second",
-        title="GPU against CPU",
-    )
+    headings = ("matrices in", "PSNR, dB", "largest difference", "off by more than 2", "frames a second")
+    table = Table(*headings, title="GPU against CPU")
     lower = animator.model.bfloat16
     found = []
     for name, bfloat16 in (("float32", False), ("bfloat16", True)):
