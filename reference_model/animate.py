@@ -7,96 +7,46 @@ or phoneme is estimated at inference, there are only the states of the particles
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from media.threads import one_torch_thread
-from reference_model.avatar.gaussians import Gaussians, front_facing
+from reference_model.frame_view import Background, BatchView, Frame, FrameView, Pictures
 from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.model import AvatarModel, Memory, load_model
 from reference_model.networks.text_fusion import TextTokens
 from reference_model.render.camera import Camera
-from reference_model.render.frame_renderer import FrameRenderer
 from reference_model.sound_stream import (
     FPS,
     SAMPLES_PER_FRAME,
+    STRETCH_FRAMES,
     Listener,
     MelListener,
     SoundStream,
     Stretch,
     sound_frames,
 )
+from reference_model.steady_state import SteadyState
 
 if TYPE_CHECKING:
     from reference_model.avatar.io import Avatar
 
-__all__ = ["FPS", "Animator", "Background", "Frame", "FrameView"]
+__all__ = ["BATCH_FRAMES", "FPS", "Animator", "Background", "Frame", "FrameView", "Pictures"]
 
-
-Background = Literal["photo", "transparent"] | tuple[int, int, int]
-"""The photo with the person painted out, nothing, or a colour (sRGB, 0..255)."""
-
-
-class Frame(NamedTuple):
-    """One picture."""
-
-    rgb: np.ndarray
-    """[H, W, 3] uint8 sRGB over the background; over nothing the person's own colours, not premultiplied."""
-    alpha: np.ndarray
-    """[H, W] uint8, how much of the background the person hides."""
-
-
-class FrameView:
-    """Draws Gaussians of one avatar in one view.
-
-    Args:
-        avatar: The avatar.
-        camera: The view; the avatar's own camera when None.
-        background: What stands behind the person.
-    """
-
-    def __init__(
-        self, avatar: Avatar, camera: Camera | None = None, background: Background = "photo"
-    ) -> None:
-        self.camera = avatar.camera if camera is None else camera
-        self._two_sided = avatar.two_sided
-        self._transparent = background == "transparent"
-        size = (self.camera.height, self.camera.width)
-        if background == "photo":
-            behind = _covering(avatar.background, self.camera.width, self.camera.height)
-        else:
-            color = (0, 0, 0) if background == "transparent" else background
-            behind = np.broadcast_to(np.array(color, np.uint8), (*size, 3))
-        self._renderer = FrameRenderer(behind)
-
-    def draw(self, gaussians: Gaussians) -> Frame:
-        """Draw one frame; Gaussians of the surface that face away are left out."""
-        visible = front_facing(gaussians, self.camera) | self._two_sided
-        rgb, alpha = self._renderer.draw(
-            gaussians.means.numpy(),
-            gaussians.quats.numpy(),
-            gaussians.scales.numpy(),
-            gaussians.opacities.numpy(),
-            gaussians.colors.numpy(),
-            self.camera,
-            visible=visible.numpy(),
-        )
-        if self._transparent:
-            share = np.maximum(alpha, 1)[..., None].astype(np.float32) / 255
-            rgb = np.minimum(rgb / share + 0.5, 255).astype(np.uint8)
-        return Frame(rgb, alpha)
+BATCH_FRAMES = 128
+"""Frames that a GPU takes at once."""
 
 
 class _Performance:
     """What a live performance carries from step to step."""
 
-    def __init__(self, view: FrameView, sound: SoundStream, text: TextTokens | None) -> None:
+    def __init__(self, view: FrameView | BatchView, sound: SoundStream, text: TextTokens | None) -> None:
         self.view, self.sound, self.text = view, sound, text
         self.memory: Memory | None = None
         self.due: deque[tuple[Tensor, Residuals]] = deque()  # computed and not yet shown, at most a hop
@@ -117,6 +67,9 @@ class Animator:
         model: Trained networks; the shipped ones when None.
         listeners: Makes what hears, once for each performance, for a model that does not hear log-mel:
             `lambda: Wav2Vec2Listener(wav2vec2)` with `wav2vec2 = load_wav2vec2()`.
+        device: Where networks, deformer and renderer run; on a CUDA device from the mel frames to the uint8 picture
+            nothing leaves it, whole sounds go in stretches of `BATCH_FRAMES`, and matrices of deformer and head are
+            multiplied in bfloat16 (`model.bfloat16`).
 
     Raises:
         AvatarBenchError: E502, the shipped weights are missing or damaged.
@@ -127,13 +80,34 @@ class Animator:
         avatar: Avatar,
         model: AvatarModel | None = None,
         listeners: Callable[[], Listener] = MelListener,
+        device: torch.device | str = "cpu",
     ) -> None:
-        self.avatar = avatar
+        self.device = torch.device(device)
         self._listeners = listeners
-        self.model = (load_model() if model is None else model).eval()
+        model = load_model() if model is None else model
+        if model.device.type != self.device.type:
+            model = copy.deepcopy(model).to(self.device)  # the caller's stays where it is
+            model.bfloat16 = self._on_gpu
+        self.model = model.eval()
+        self.avatar = avatar
+
+    @property
+    def avatar(self) -> Avatar:
+        """Who is driven; another one may take the place, and what was computed of the one before goes with it."""
+        return self._avatar
+
+    @avatar.setter
+    def avatar(self, avatar: Avatar) -> None:
         with one_torch_thread():
             self.context = self.model.prepare(avatar)
+        self._avatar = avatar
+        graphs = self._on_gpu and self.model.audio.fusion is None
+        self._steady = SteadyState(self.model, self.context) if graphs else None
         self._live: _Performance | None = None
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.device.type == "cuda"
 
     def camera(self, size: tuple[int, int] | None = None, yaw_deg: float = 0.0) -> Camera:
         """The photo's view in another size or from another side.
@@ -146,6 +120,12 @@ class Animator:
         if yaw_deg:
             camera = camera.orbited(self.avatar.gaussians.means.median(0).values, yaw_deg)
         return camera
+
+    def view(self, camera: Camera | None = None, background: Background = "photo") -> FrameView | BatchView:
+        """What draws the avatar on the animator's device; arguments as in `frames`."""
+        if self._on_gpu:
+            return BatchView(self.avatar, camera, background, self.device)
+        return FrameView(self.avatar, camera, background)
 
     def frames(
         self,
@@ -172,10 +152,34 @@ class Animator:
         Yields:
             Frames in order; memory does not grow with the length of the sound.
         """
-        view = FrameView(self.avatar, camera, background)
-        moved = self.motion(samples, seed=seed, n_frames=n_frames, innovations=innovations, text=text)
-        for states, residuals in moved:
-            yield self._draw(view, states, residuals)
+        pictures = self.pictures(
+            samples,
+            seed=seed,
+            camera=camera,
+            background=background,
+            n_frames=n_frames,
+            innovations=innovations,
+            text=text,
+        )
+        for batch in pictures:
+            yield from _frames(batch)
+
+    def pictures(
+        self,
+        samples: np.ndarray,
+        *,
+        seed: int = 0,
+        camera: Camera | None = None,
+        background: Background = "photo",
+        n_frames: int | None = None,
+        innovations: np.ndarray | None = None,
+        text: TextTokens | None = None,
+    ) -> Iterator[Pictures]:
+        """As `frames`, in batches that stay on the animator's device; a batch is one picture on the CPU."""
+        view = self.view(camera, background)
+        for states, residuals in self._stretches(samples, seed, n_frames, innovations, text):
+            if len(states):
+                yield from self._draw(view, states, residuals)
 
     def motion(
         self,
@@ -187,13 +191,32 @@ class Animator:
         text: TextTokens | None = None,
     ) -> Iterator[tuple[Tensor, Residuals]]:
         """What the networks say, frame by frame: states [M, 6] and residuals [n, ...]; arguments as in `frames`."""
+        for states, residuals in self._stretches(samples, seed, n_frames, innovations, text):
+            for t, state in enumerate(states):
+                yield state, Residuals(*(part[t] for part in residuals))
+
+    def _stretches(
+        self,
+        samples: np.ndarray,
+        seed: int,
+        n_frames: int | None,
+        innovations: np.ndarray | None,
+        text: TextTokens | None,
+    ) -> Iterator[tuple[Tensor, Residuals]]:
+        """States [T, M, 6] and residuals [T, n, ...], stretch by stretch."""
         memory: Memory | None = None
         stretches = sound_frames(
-            samples, seed=seed, n_frames=n_frames, innovations=innovations, listener=self._listeners()
+            samples,
+            seed=seed,
+            n_frames=n_frames,
+            innovations=innovations,
+            listener=self._listeners(),
+            stretch_frames=BATCH_FRAMES if self._on_gpu else STRETCH_FRAMES,
         )
+        text = self._placed(text)
         for stretch in stretches:
-            moved, memory = self._advance(stretch, memory, text)
-            yield from moved
+            states, residuals, memory = self._advance(stretch, memory, text)
+            yield states, residuals
 
     @property
     def latency_frames(self) -> int:
@@ -212,8 +235,8 @@ class Animator:
         text: TextTokens | None = None,
     ) -> None:
         """Begin a live performance; one that has begun before is dropped. Arguments as in `frames`."""
-        view = FrameView(self.avatar, camera, background)
-        self._live = _Performance(view, SoundStream(seed, self._listeners()), text)
+        view = self.view(camera, background)
+        self._live = _Performance(view, SoundStream(seed, self._listeners()), self._placed(text))
 
     def step(self, samples: np.ndarray) -> Frame | None:
         """Hear 40 ms of sound, show one picture.
@@ -231,7 +254,7 @@ class Animator:
         if samples.shape != (SAMPLES_PER_FRAME,):
             raise ValueError(f"samples must have shape {(SAMPLES_PER_FRAME,)}, got {samples.shape}")
         live = self._perform(samples, last=False)
-        return self._draw(live.view, *live.due.popleft()) if live.due else None
+        return self._frame(live) if live.due else None
 
     def finish(self) -> list[Frame]:
         """End the live performance: the pictures still due, as if silence followed."""
@@ -240,39 +263,54 @@ class Animator:
             return []
         live = self._perform(np.zeros(0, np.float32), last=True)
         self._live = None
-        return [self._draw(live.view, states, residuals) for states, residuals in live.due]
+        return [self._frame(live) for _ in range(len(live.due))]
 
     def _perform(self, samples: np.ndarray, last: bool) -> _Performance:
         if self._live is None:
             self.start()
         live = self._live
         assert live is not None
-        moved, live.memory = self._advance(live.sound.push(samples, last), live.memory, live.text)
-        live.due.extend(moved)
+        states, residuals, live.memory = self._advance(live.sound.push(samples, last), live.memory, live.text)
+        for t in range(len(states)):
+            live.due.append((states[t, None], Residuals(*(part[t, None] for part in residuals))))
         return live
+
+    def _frame(self, live: _Performance) -> Frame:
+        """The next picture that is due."""
+        (batch,) = self._draw(live.view, *live.due.popleft())
+        (frame,) = _frames(batch)
+        return frame
 
     def _advance(
         self, stretch: Stretch, memory: Memory | None, text: TextTokens | None
-    ) -> tuple[list[tuple[Tensor, Residuals]], Memory]:
+    ) -> tuple[Tensor, Residuals, Memory]:
+        heard, innovations = self._upload(stretch.heard), self._upload(stretch.innovations)
+        if self._steady is not None and memory is not None and len(innovations) and not stretch.last:
+            return self._steady.advance(heard, innovations, memory)
         with one_torch_thread():
-            states, residuals, memory = self.model.advance(
-                self.context, stretch.heard, stretch.innovations, memory, stretch.last, text
-            )
-        frames = [(state, Residuals(*(part[t] for part in residuals))) for t, state in enumerate(states)]
-        return frames, memory
+            return self.model.advance(self.context, heard, innovations, memory, stretch.last, text)
 
-    def _draw(self, view: FrameView, states: Tensor, residuals: Residuals) -> Frame:
-        with one_torch_thread():
-            return view.draw(self.context.rig.apply(states, residuals))
+    def _draw(self, view: FrameView | BatchView, states: Tensor, residuals: Residuals) -> Iterator[Pictures]:
+        """Pictures of states [T, M, 6] and residuals [T, n, ...]."""
+        if isinstance(view, BatchView):
+            move = self.context.rig.apply if self._steady is None else self._steady.apply
+            yield view.draw(move(states, residuals))
+            return
+        for t, state in enumerate(states):
+            with one_torch_thread():
+                rgb, alpha = view.draw(
+                    self.context.rig.apply(state, Residuals(*(part[t] for part in residuals)))
+                )
+            yield Pictures(torch.from_numpy(rgb)[None], torch.from_numpy(alpha)[None])
+
+    def _upload(self, part: Tensor) -> Tensor:
+        """On the device; from pinned memory, so that the copy does not wait for the pictures being drawn."""
+        return part.pin_memory().to(self.device, non_blocking=True) if self._on_gpu else part
+
+    def _placed(self, text: TextTokens | None) -> TextTokens | None:
+        return None if text is None else TextTokens(*(part.to(self.device) for part in text))
 
 
-def _covering(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """A picture scaled to cover a size and cropped evenly, like `Camera.resized`, [H, W, 3] uint8."""
-    scale = max(width / image.shape[1], height / image.shape[0])
-    rows, columns = max(height, round(image.shape[0] * scale)), max(width, round(image.shape[1] * scale))
-    planes = torch.from_numpy(image).permute(2, 0, 1)[None].float()  # [1, 3, h, w]
-    with one_torch_thread():
-        scaled = F.interpolate(planes, (rows, columns), mode="bilinear", antialias=True, align_corners=False)
-    top, left = (rows - height) // 2, (columns - width) // 2
-    cropped = scaled[0, :, top : top + height, left : left + width].round().clamp(0, 255)
-    return cropped.byte().permute(1, 2, 0).contiguous().numpy()
+def _frames(batch: Pictures) -> Iterator[Frame]:
+    for rgb, alpha in zip(batch.rgb.cpu().numpy(), batch.alpha.cpu().numpy(), strict=True):
+        yield Frame(rgb, alpha)

@@ -7,7 +7,8 @@ colour take their residuals. With zero states and residuals the avatar comes out
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +19,6 @@ from reference_model.body.particles import load_particles
 from reference_model.body.se3 import exp_se3, rotation_vector_to_quaternion
 from reference_model.body.skinning import TemplateTensors, pose
 from reference_model.body.template import load_template
-from reference_model.deform_kernels import compose_chain, move_gaussians
 from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.surface import HEAD_REGIONS, bind_points, particle_places, rest_twists
 from reference_model.stretch import SurfaceStretch
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from reference_model.avatar.io import Avatar
 
 __all__ = ["Rig"]
+
+
+class _Bindings(NamedTuple):
+    """What moves each of the N Gaussians; see `SurfacePoints`."""
+
+    particle_index: Tensor
+    particle_weight: Tensor
+    bone_index: Tensor
+    bone_weight: Tensor
 
 
 class Rig:
@@ -51,14 +60,17 @@ class Rig:
         state = avatar.state
         triangle, barycentric = avatar.triangle.numpy(), avatar.barycentric.numpy()
         self.points = bind_points(template, particles, triangle, barycentric)
+        self._bindings = _Bindings(
+            *(torch.from_numpy(getattr(self.points, name)) for name in _Bindings._fields)
+        )
         self.head_rows = torch.from_numpy(np.flatnonzero(HEAD_REGIONS[self.points.region]))
         self._gaussians = avatar.gaussians
         self._n_joints = particles.n_joints
-        self._parents = template.parents
+        self._parents = torch.from_numpy(np.array(template.parents, np.int32))
 
         posed = pose(tensors, state)
         centers = particle_places(template, particles, posed.vertices.numpy(), posed.joints.numpy())
-        self._centers = np.ascontiguousarray(centers, np.float32)  # [M, 3]
+        self._centers = torch.from_numpy(np.ascontiguousarray(centers, np.float32))  # [M, 3]
         self.stretch = SurfaceStretch(
             template, particles, posed.vertices.numpy(), triangle, ~avatar.two_sided.numpy()
         )
@@ -77,88 +89,93 @@ class Rig:
         at_points = (expression[template.faces[triangle]] * barycentric[..., None]).sum(1)
         self.rest_offset = torch.from_numpy(at_points)[self.head_rows]
 
+    def to(self, device: torch.device | str) -> Rig:
+        """The same rig with its tensors on `device`."""
+        moved = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor | Gaussians | SurfaceStretch):
+                setattr(moved, name, value.to(device))
+        moved._bindings = _Bindings(*(part.to(device) for part in self._bindings))
+        return moved
+
     @property
     def n_particles(self) -> int:
         """M, joints and local particles."""
         return len(self._centers)
 
     def apply(self, states: Tensor, residuals: Residuals | None = None) -> Gaussians:
-        """Gaussians of one frame.
+        """Gaussians of one frame, or of T frames at once.
 
         Args:
-            states: Log-twist of each particle relative to the photo, in the axes of its bone, [M, 6].
-            residuals: Corrections of the Gaussians in `head_rows`, each [n, ...]; None for none.
+            states: Log-twist of each particle relative to the photo, in the axes of its bone, [M, 6] or [T, M, 6], on
+                the rig's device.
+            residuals: Corrections of the Gaussians in `head_rows`, each [n, ...] or [T, n, ...]; None for none.
 
         Returns:
-            N Gaussians in the world.
+            N Gaussians in the world, with the leading dimension of the states.
         """
         if residuals is None:
             return self.move(states)
         rows = self.head_rows
-        moved = self.move(states, rows, (self._head_frames @ residuals.offset[..., None]).squeeze(-1))
+        moved = self.move(states, rows, _turned(self._head_frames, residuals.offset))
         scales, opacities, colors = moved.scales, moved.opacities.clone(), moved.colors.clone()
-        scales[rows] *= residuals.log_scale.exp()
-        opacities[rows] = _shift_logit(opacities[rows], residuals.opacity_logit)
-        colors[rows] = _shift_logit(colors[rows], residuals.color_logit)
+        scales[..., rows, :] *= residuals.log_scale.exp()
+        opacities[..., rows] = _shift_logit(opacities[..., rows], residuals.opacity_logit)
+        colors[..., rows, :] = _shift_logit(colors[..., rows, :], residuals.color_logit)
         return Gaussians(moved.means, moved.quats, scales, opacities, colors)
 
     def move(self, states: Tensor, rows: Tensor | None = None, offsets: Tensor | None = None) -> Gaussians:
         """Move and turn the Gaussians and widen those on skin that unfolds; the rest is shared with the avatar.
 
         Args:
-            states: As in `apply`, [M, 6].
+            states: As in `apply`, [M, 6] or [T, M, 6].
             rows: Gaussians with an offset between level 1 and level 0, [n] int64.
-            offsets: These, metres in the world axes of the photo, [n, 3].
+            offsets: These, metres in the world axes of the photo, [n, 3] or [T, n, 3].
         """
-        if states.shape != (self.n_particles, 6):
-            raise ValueError(f"states must have shape {(self.n_particles, 6)}, got {tuple(states.shape)}")
-        turn, shift, quaternion = self._world_motions(states)
+        if states.ndim not in (2, 3) or states.shape[-2:] != (self.n_particles, 6):
+            raise ValueError(
+                f"states must have shape {(self.n_particles, 6)}, with or without frames before it, "
+                f"got {tuple(states.shape)}"
+            )
+        frames = states.shape[:-2]
         j = self._n_joints
-        bones = self._chain(turn[:j], shift[:j], quaternion[:j])
-        local = (turn[j:], shift[j:], self._centers[j:], quaternion[j:])
-        source, points = self._gaussians, self.points
-        means, quats = source.means.numpy(), source.quats.numpy()
-        bound = (points.particle_index, points.particle_weight, points.bone_index, points.bone_weight)
-        offset = np.zeros_like(means)
+        turn, shift, quaternion = self._world_motions(states)
+        joints = (turn[..., :j, :, :], shift[..., :j, :], self._centers[:j], quaternion[..., :j, :])
+        local = (turn[..., j:, :, :], shift[..., j:, :], self._centers[j:], quaternion[..., j:, :])
+        source = self._gaussians
+        offset = states.new_zeros(*frames, len(source), 3)
         if rows is not None and offsets is not None:
-            offset[rows.numpy()] = offsets.numpy()
-        out_means, out_quats = np.empty_like(means), np.empty_like(quats)
-        move_gaussians((means, quats, *bound), local, bones, offset, out_means, out_quats)
-        growth = self.stretch.by_particles(*(torch.from_numpy(part) for part in local[:3]))
-        scales = self.widened(source.scales, growth)
-        moved = torch.from_numpy(out_means), torch.from_numpy(out_quats)
-        return Gaussians(*moved, scales, source.opacities, source.colors)
+            offset[..., rows, :] = offsets
+        points = (source.means, source.quats, *self._bindings)
+        if states.is_cuda:
+            from reference_model.deform_cuda import move_frames
+        else:
+            from reference_model.deform_kernels import move_frames
+        means, quats = move_frames(self._parents, joints, local, points, offset)
+        growth = self.stretch.by_particles(*local[:3])
+        whole = source.expand(frames)
+        return Gaussians(means, quats, self.widened(whole.scales, growth), whole.opacities, whole.colors)
 
     def widened(self, scales: Tensor, growth: Tensor) -> Tensor:
-        """Scales [N, 3] with both widths of the Gaussians on folding skin multiplied by their `growth`, [n]."""
+        """Scales [..., N, 3] with both widths of the Gaussians on folding skin multiplied by `growth`, [..., n]."""
         scales = scales.clone()
-        scales[self.stretch.rows, :2] *= growth[:, None]
+        scales[..., self.stretch.rows, :2] *= growth[..., None]
         return scales
 
-    def _world_motions(self, states: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Each particle's own motion about its centre: R - I [M, 3, 3], t [M, 3], quaternion [M, 4], world axes."""
+    def _world_motions(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Each particle's motion about its centre: R - I [..., M, 3, 3], t [..., M, 3], quaternion; world axes."""
         rotation, translation = exp_se3(states)
         frames = self._frames
-        turn = frames @ (rotation - torch.eye(3)) @ frames.transpose(-1, -2)
-        shift = (frames @ translation[..., None]).squeeze(-1)
-        quaternion = rotation_vector_to_quaternion((frames @ states[:, :3, None]).squeeze(-1))
-        return turn.numpy(), shift.numpy(), quaternion.numpy()
+        turn = frames @ (rotation - torch.eye(3, device=states.device)) @ frames.transpose(-1, -2)
+        shift = _turned(frames, translation)
+        quaternion = rotation_vector_to_quaternion(_turned(frames, states[..., :3]))
+        return turn, shift, quaternion
 
-    def _chain(
-        self, turn: np.ndarray, shift: np.ndarray, quaternion: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        linear, offset, orientation = np.empty_like(turn), np.empty_like(shift), np.empty_like(quaternion)
-        compose_chain(
-            self._parents,
-            turn,
-            shift,
-            self._centers[: self._n_joints],
-            quaternion,
-            linear,
-            offset,
-            orientation,
-        )
-        return linear, offset, orientation
+
+def _turned(frames: Tensor, vectors: Tensor) -> Tensor:
+    """`frames @ vectors`, [..., 3, 3] and [..., 3]; matrix products so small cost many times their arithmetic."""
+    x, y, z = vectors[..., :1], vectors[..., 1:2], vectors[..., 2:]
+    return frames[..., 0] * x + frames[..., 1] * y + frames[..., 2] * z
 
 
 def _shift_logit(value: Tensor, shift: Tensor) -> Tensor:

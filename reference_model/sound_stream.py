@@ -22,6 +22,7 @@ from reference_model.networks.features import HOP, N_MELS, NormaliserState, Runn
 __all__ = [
     "FPS",
     "SAMPLES_PER_FRAME",
+    "STRETCH_FRAMES",
     "Listener",
     "MelListener",
     "MelStream",
@@ -32,7 +33,8 @@ __all__ = [
 
 FPS = 25
 SAMPLES_PER_FRAME = HOP * MEL_PER_FRAME
-_STRETCH_FRAMES = 25
+STRETCH_FRAMES = 25
+"""Pictures of a stretch of a whole sound."""
 _REACH = 200  # samples of a mel frame's window on either side of its centre
 _BEFORE = -(-_REACH // HOP)  # mel frames by which the kept sound begins before the next frame's centre
 
@@ -150,8 +152,9 @@ def sound_frames(
     n_frames: int | None = None,
     innovations: np.ndarray | None = None,
     listener: Listener | None = None,
+    stretch_frames: int = STRETCH_FRAMES,
 ) -> Iterator[Stretch]:
-    """A whole sound in stretches of a second.
+    """A whole sound in stretches of a second, or of another length.
 
     Args:
         samples: Sound at 16 kHz in [-1, 1], [S] float32.
@@ -159,6 +162,7 @@ def sound_frames(
         n_frames: Pictures in all; those of the sound (rounded up) when None.
         innovations: Noise in place of that of `seed`, [T, 8].
         listener: What hears, fresh; log-mel when None.
+        stretch_frames: Pictures of a stretch.
 
     Yields:
         The stretches in order.
@@ -169,7 +173,7 @@ def sound_frames(
     sound = np.zeros(n * SAMPLES_PER_FRAME, np.float32)
     sound[: len(samples)] = samples[: len(sound)]
     stream, done = SoundStream(seed, listener), 0
-    size = _STRETCH_FRAMES * SAMPLES_PER_FRAME
+    size = stretch_frames * SAMPLES_PER_FRAME
     for start in range(0, len(sound), size):
         stretch = stream.push(sound[start : start + size], last=start + size >= len(sound))
         if innovations is not None:

@@ -7,6 +7,7 @@ wider it has to be.
 
 from __future__ import annotations
 
+import copy
 from functools import lru_cache
 
 import numpy as np
@@ -55,32 +56,40 @@ class SurfaceStretch:
         self._weight = torch.from_numpy(np.asarray(particles.vertex_weights[corners], np.float32))
         self._area = _areas(self._place[self._corner]) + _SMALLEST_AREA_M2
 
+    def to(self, device: torch.device | str) -> SurfaceStretch:
+        """The same with its tensors on `device`."""
+        moved = copy.copy(self)
+        for name, value in vars(self).items():
+            setattr(moved, name, value.to(device))
+        return moved
+
     def by_particles(self, turn: Tensor, shift: Tensor, center: Tensor) -> Tensor:
         """Growth under the motions of the local particles.
 
         Args:
-            turn: R - I of each particle, world axes, [m, 3, 3].
-            shift: Its translation, metres, [m, 3].
+            turn: R - I of each particle, world axes, [..., m, 3, 3].
+            shift: Its translation, metres, [..., m, 3].
             center: Its centre, metres, [m, 3].
 
         Returns:
-            Factors for both widths of the Gaussians in `rows`, at least 1, [n]: how many times the area has grown. A
-            lid unfolds in one direction, in which the spacing grows by the whole of it.
+            Factors for both widths of the Gaussians in `rows`, at least 1, [..., n]: how many times the area has
+            grown. A lid unfolds in one direction, in which the spacing grows by the whole of it.
         """
         k = self._particle
-        moved = (turn[k] @ (self._place[:, None] - center[k])[..., None]).squeeze(-1) + shift[k]  # [v, K, 3]
-        return self.by_displacement((moved * self._weight[..., None]).sum(1))
+        arm = (self._place[:, None] - center[k])[..., None]  # [v, K, 3, 1]
+        moved = (turn[..., k, :, :] @ arm).squeeze(-1) + shift[..., k, :]  # [..., v, K, 3]
+        return self.by_displacement((moved * self._weight[..., None]).sum(-2))
 
     def by_displacement(self, displacement: Tensor) -> Tensor:
-        """Growth where the corners `vertices` are displaced by [v, 3] metres: factors as in `by_particles`, [n]."""
-        area = _areas((self._place + displacement)[self._corner]) + _SMALLEST_AREA_M2
+        """Growth where the corners `vertices` are displaced by [..., v, 3] metres: factors as in `by_particles`."""
+        area = _areas((self._place + displacement)[..., self._corner, :]) + _SMALLEST_AREA_M2
         return (area / self._area).clamp(1.0, _LARGEST_GROWTH)
 
 
 def _areas(corners: Tensor) -> Tensor:
-    """Areas of triangles [n, 3 corners, 3], [n]."""
-    edges = corners[:, 1:] - corners[:, :1]
-    return 0.5 * torch.linalg.cross(edges[:, 0], edges[:, 1]).norm(dim=-1)
+    """Areas of triangles [..., n, 3 corners, 3], [..., n]."""
+    edges = corners[..., 1:, :] - corners[..., :1, :]
+    return 0.5 * torch.linalg.cross(edges[..., 0, :], edges[..., 1, :]).norm(dim=-1)
 
 
 @lru_cache(maxsize=1)

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from reference_model import sound_stream
-from reference_model.animate import Animator
+from reference_model import animate
+from reference_model.animate import Animator, FrameView
 from reference_model.avatar.gaussians import front_facing
 from reference_model.networks.model import AvatarModel
 from reference_model.render import render
+from reference_model.steady_state import SteadyState
 from tests.template_avatar import template_avatar
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -58,6 +59,43 @@ def test_zero_twists_and_residuals_give_a_still_picture_equal_to_the_avatars_ren
     assert frames[0].alpha.max() > 200
 
 
+def test_the_rest_pose_draws_the_fitted_photo_exactly(untrained, sound):
+    avatar = untrained.avatar
+    photo = FrameView(avatar).draw(avatar.gaussians)
+    frame = next(untrained.frames(sound))
+    assert np.array_equal(frame.rgb, photo.rgb) and np.array_equal(frame.alpha, photo.alpha)
+
+
+def test_batches_of_pictures_are_the_frames(moving, sound):
+    batches = list(moving.pictures(sound, n_frames=5))
+    rgb, alpha = (torch.cat(parts).numpy() for parts in zip(*batches, strict=True))
+    frames = list(moving.frames(sound, n_frames=5))
+    assert rgb.shape == (5, 128, 96, 3) and alpha.shape == (5, 128, 96)
+    assert all(np.array_equal(rgb[t], frame.rgb) for t, frame in enumerate(frames))
+    assert all(np.array_equal(alpha[t], frame.alpha) for t, frame in enumerate(frames))
+
+
+def test_another_avatar_takes_everything_that_was_kept_of_the_one_before(sound):
+    torch.manual_seed(0)
+    model = AvatarModel()
+    torch.nn.init.normal_(model.head.output.weight, std=0.05)
+    one, other = template_avatar(), template_avatar(n=2000, seed=1, actions=torch.full((52,), 0.1))
+    animator = Animator(one, model)
+    animator.start()
+    animator.avatar = other
+    assert animator.finish() == []  # the performance of the one before is over
+    expected = [frame.rgb for frame in Animator(other, model).frames(sound, n_frames=3)]
+    found = [frame.rgb for frame in animator.frames(sound, n_frames=3)]
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_graphs_are_captured_on_cuda_devices_only(untrained):
+    assert untrained._steady is None
+    assert not untrained.model.bfloat16
+    with pytest.raises(ValueError, match="CUDA graphs need a model on a CUDA device, got cpu"):
+        SteadyState(untrained.model, untrained.context)
+
+
 def test_speech_moves_the_picture_and_the_seed_decides_the_rest(moving, sound):
     def play(seed: int) -> list[np.ndarray]:
         return [frame.rgb for frame in moving.frames(sound, seed=seed, n_frames=8)]
@@ -73,7 +111,7 @@ def test_stretches_of_a_second_give_the_motion_of_the_whole_utterance(moving, so
         return torch.stack([state for state, _ in moving.motion(sound)])
 
     in_stretches = states()
-    monkeypatch.setattr(sound_stream, "_STRETCH_FRAMES", 10_000)
+    monkeypatch.setattr(animate, "STRETCH_FRAMES", 10_000)
     whole = states()
     assert torch.allclose(in_stretches, whole, atol=1e-5)
 

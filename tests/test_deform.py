@@ -143,6 +143,21 @@ def test_rest_offset_is_the_displacement_of_the_photo_expression():
     assert float(rig.rest_twist[torch.from_numpy(lips), 3:].norm(dim=-1).max()) > 0.005
 
 
+def test_many_frames_at_once_are_the_frames_one_by_one(rig):
+    generator = torch.Generator().manual_seed(2)
+    n, frames = len(rig.head_rows), 3
+    states = 0.05 * torch.randn(frames, rig.n_particles, 6, generator=generator)
+    shapes = ((n, 3), (n, 3), (n,), (n, 3))
+    residuals = Residuals(*(0.01 * torch.randn(frames, *shape, generator=generator) for shape in shapes))
+    whole = rig.apply(states, residuals)
+    assert whole.means.shape == (frames, len(whole), 3)
+    for t in range(frames):
+        one = rig.apply(states[t], Residuals(*(part[t] for part in residuals)))
+        for name in ("means", "quats", "scales", "opacities", "colors"):
+            assert torch.equal(getattr(whole, name)[t], getattr(one, name)), name
+    assert not torch.equal(whole.means[0], whole.means[1])
+
+
 def test_states_of_a_wrong_shape_are_refused(rig):
     with pytest.raises(ValueError, match="states must have shape"):
         rig.apply(torch.zeros(3, 6))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from reference_model.body.se3 import quaternion_to_matrix
 from reference_model.render.camera import Camera
 
 __all__ = ["BACK_FACING_COSINE", "Gaussians", "front_facing"]
@@ -59,11 +58,17 @@ class Gaussians:
     @property
     def normals(self) -> Tensor:
         """The third axis of each frame, `[..., N, 3]`, unit length."""
-        return quaternion_to_matrix(self.quats)[..., 2]
+        w, x, y, z = (self.quats / self.quats.norm(dim=-1, keepdim=True)).unbind(-1)
+        return torch.stack((2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)), -1)
 
     def to(self, device: torch.device | str) -> Gaussians:
         """The same Gaussians on `device`."""
         return Gaussians(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def expand(self, frames: tuple[int, ...]) -> Gaussians:
+        """The same Gaussians in every frame, without a copy."""
+        parts = (getattr(self, field.name) for field in fields(self))
+        return Gaussians(*(part.expand(*frames, *part.shape) for part in parts))
 
     def detach(self) -> Gaussians:
         """The same numbers, outside of the autograd graph."""

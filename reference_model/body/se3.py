@@ -9,6 +9,7 @@ cannot lower it to bfloat16, in which 750 composed frames lose orthonormality al
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -276,6 +277,7 @@ def leaky_integrate(
     initial: Tensor | None = None,
     *,
     method: Literal["scan", "matmul"] = "matmul",
+    groups: Sequence[Tensor] | None = None,
 ) -> Tensor:
     """Leaky integration of twists in the log domain, `s_t = rho s_{t-1} + twist_t`.
 
@@ -289,6 +291,7 @@ def leaky_integrate(
         rho: [M], retention of each particle, in [0, 1].
         initial: [..., M, 6], the state before the first frame; zero when None.
         method: "scan" steps through the frames, "matmul" is the parallel form; equal up to rounding.
+        groups: Particles of equal `rho`, [m] int64 each, all together M; found here when None, for which a GPU waits.
 
     Returns:
         States [..., T, M, 6].
@@ -307,8 +310,10 @@ def leaky_integrate(
     lag = (lag[:, None] - lag[None, :]).to(twists.dtype)  # [T, T], t - k
     out = torch.empty_like(twists)
     with torch.autocast(twists.device.type, enabled=False):
-        for value in rho.unique():  # a few groups of particles share a time constant
-            members = (rho == value).nonzero().squeeze(-1)
+        if groups is None:
+            groups = [(rho == value).nonzero().squeeze(-1) for value in rho.unique()]
+        for members in groups:
+            value = rho[members[:1]]  # [1]; a number would have to be fetched from the device
             kernel = torch.where(lag >= 0, value ** lag.clamp_min(0), torch.zeros_like(lag))  # [T, T]
             part = twists.index_select(-2, members)  # [..., T, m, 6]
             summed = (kernel @ part.flatten(-2)).unflatten(-1, (len(members), 6))

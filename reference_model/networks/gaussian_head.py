@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from reference_model.networks.positional import PositionalEncoding
 
-__all__ = ["GaussianHead", "Residuals"]
+__all__ = ["GaussianHead", "PointTokens", "Residuals"]
 
 MAX_OFFSET_M = 0.030
 """Bound of the offset before the region's gain, metres."""
@@ -33,6 +33,19 @@ class Residuals(NamedTuple):
     """Added to the logit of the opacity, [..., n]."""
     color_logit: Tensor
     """Added to the logit of the colour, [..., n, 3]."""
+
+
+class PointTokens(NamedTuple):
+    """What the sound does not change of n points, computed once for each avatar; points run along the last axis.
+
+    A frame's arithmetic then runs along long contiguous rows: four times as fast on a processor as with the few
+    channels last.
+    """
+
+    token: Tensor
+    """Q_i, [..., dim, n]."""
+    query: Tensor
+    """Its query, scaled, [..., heads, c, n]."""
 
 
 class GaussianHead(nn.Module):
@@ -81,7 +94,7 @@ class GaussianHead(nn.Module):
         particle_index: Tensor,  # [n, K]
         particle_weight: Tensor,  # [n, K]
         rest_offset: Tensor,  # [..., n, 3]
-    ) -> Tensor:
+    ) -> PointTokens:
         """Tokens of surface points; constant over an utterance.
 
         Args:
@@ -92,60 +105,64 @@ class GaussianHead(nn.Module):
             rest_offset: Displacement of the photo's expression from neutral, metres, [..., n, 3].
 
         Returns:
-            [..., n, dim].
+            Tokens and queries with the leading shape of `rest_offset`.
         """
         bound = (self.particle[particle_index] * particle_weight[..., None]).sum(-2)  # [n, dim]
         place = torch.cat([self.encoding(position), bound + self.region(region)], -1)
         place = place.expand(*rest_offset.shape[:-1], place.shape[-1])
-        return self.point(torch.cat([place, rest_offset * 100.0], -1))  # centimetres: of order one
+        token = self.point(
+            torch.cat([place, rest_offset * 100.0], -1)
+        )  # [..., n, dim]; centimetres: of order one
+        query = self.query(token).transpose(-1, -2).unflatten(-2, (self.n_heads, -1))
+        scale = query.shape[-2] ** -0.5
+        return PointTokens(token.transpose(-1, -2).contiguous(), (query * scale).contiguous())
 
     def forward(
         self,
         driving: Tensor,  # [B, past + T, d]
-        points: Tensor,  # [B, n, dim] or [n, dim]
+        points: PointTokens,
         region: Tensor,  # [n]
     ) -> Residuals:
         """Residuals of T frames.
 
         Args:
             driving: Driving tokens of the T frames with the `past` ones before them, [B, past + T, d].
-            points: From `point_tokens`, [B, n, dim] or [n, dim].
+            points: From `point_tokens`, with or without a leading B.
             region: Index into REGIONS, [n].
 
         Returns:
             Residuals with leading shape [B, T, n].
         """
+        batched = points.token.ndim == 3
+        token = points.token[:, None] if batched else points.token  # [(B, 1,) dim, n], broadcast over frames
+        query = points.query[:, None] if batched else points.query  # [(B, 1,) h, c, n]
         split = (self.n_heads, -1)
-        query = self.query(points).unflatten(-1, split)  # [B, n, h, c]
         key = self._windows(self.key(driving)).unflatten(2, split)  # [B, T, h, c, w]
         value = self._windows(self.value(driving)).unflatten(2, split)
-        scale = query.shape[-1] ** -0.5
-        if query.ndim == 3:
-            query = query[None].expand(driving.shape[0], -1, -1, -1)
-        # [B, 1, h, n, c] @ [B, T, h, c, w] -> [B, T, h, n, w]
-        logits = (query.transpose(1, 2)[:, None] * scale) @ key + self.age[:, None]
-        heard = logits.softmax(-1) @ value.transpose(-1, -2)  # [B, T, h, n, c]
-        heard = heard.transpose(2, 3).flatten(-2)  # [B, T, n, dim]
-        token = points if points.ndim == 2 else points[:, None]  # broadcast over frames
+        logits = key.transpose(-1, -2) @ query + self.age[..., None]  # [B, T, h, w, n]
+        heard = (value @ logits.softmax(-2)).flatten(2, 3)  # [B, T, dim, n]
         # The product lets one voice feature move each place its own way; a sum alone would need a wide MLP for it.
         mixed = token + heard + token * heard
-        raw = self.output(F.gelu(self.hidden(mixed)))  # [B, T, n, 10]
-        offset = MAX_OFFSET_M * self.region_gain[region, None] * raw[..., :3].tanh()
-        log_scale = raw[..., 3:6].clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE)
-        return Residuals(offset, log_scale, raw[..., 6], raw[..., 7:10])
+        hidden = F.gelu(self.hidden.weight @ mixed + self.hidden.bias[:, None])
+        raw = self.output.weight @ hidden + self.output.bias[:, None]  # [B, T, 10, n]
+        offset = MAX_OFFSET_M * self.region_gain[region] * raw[:, :, :3].float().tanh()
+        log_scale = raw[:, :, 3:6].clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE)
+        parts = (offset, log_scale, raw[:, :, 6:7], raw[:, :, 7:10])
+        offset, log_scale, opacity, color = (part.float().transpose(-1, -2) for part in parts)
+        return Residuals(offset, log_scale, opacity.squeeze(-1), color)
 
-    def frame_by_frame(self, driving: Tensor, points: Tensor, region: Tensor) -> Residuals:
+    def frame_by_frame(self, driving: Tensor, points: PointTokens, region: Tensor) -> Residuals:
         """As `forward`, one frame at a time: a frame of some 10,000 points stays in the processor's caches.
 
         Args:
             driving: [1, past + T, d]; T may be 0.
-            points: [n, dim].
+            points: Of one avatar, without a leading dimension.
             region: [n].
 
         Returns:
             Residuals with leading shape [1, T, n].
         """
-        n_frames, n = driving.shape[1] - self.past, len(points)
+        n_frames, n = driving.shape[1] - self.past, len(region)
         shapes = ((3,), (3,), (), (3,))
         whole = Residuals(*(driving.new_empty(1, n_frames, n, *shape) for shape in shapes))
         for t in range(n_frames):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -15,7 +16,7 @@ from reference_model.deform import Rig
 from reference_model.innovations import N_CHANNELS
 from reference_model.networks.audio_encoder import AudioEncoder, EncoderState, FeatureEncoder
 from reference_model.networks.features import N_MELS
-from reference_model.networks.gaussian_head import GaussianHead, Residuals
+from reference_model.networks.gaussian_head import GaussianHead, PointTokens, Residuals
 from reference_model.networks.particle_deformer import ParticleDeformer, StaticTokens
 from reference_model.networks.phoneme_encoder import PhonemeEncoder
 from reference_model.networks.surface import particle_layout
@@ -98,8 +99,8 @@ class AvatarContext(NamedTuple):
 
     rig: Rig
     static: StaticTokens
-    points: Tensor
-    """Tokens of the Gaussians in `rig.head_rows`, [n, c]."""
+    points: PointTokens
+    """Tokens of the Gaussians in `rig.head_rows`, [c, n]."""
     region: Tensor
     """Their regions, [n]."""
 
@@ -121,10 +122,16 @@ class AvatarModel(nn.Module):
 
     Args:
         config: Sizes.
+
+    Attributes:
+        bfloat16: Whether `advance` multiplies the matrices of deformer and head in bfloat16 (fp32 sums). The recurrence
+            of the encoder, the last layers of the deformer, whose outputs are subtracted from frame to frame, and all
+            geometry (SE(3), rig, covariances, projection) stay in float32.
     """
 
     def __init__(self, config: ModelConfig = MINI) -> None:
         super().__init__()
+        self.bfloat16 = False
         self.config = config
         template, particles = load_template(), load_particles()
         self.audio = _audio_encoder(config)
@@ -148,19 +155,27 @@ class AvatarModel(nn.Module):
 
     @torch.no_grad()
     def prepare(self, avatar: Avatar) -> AvatarContext:
-        """Compute what stays the same while this avatar talks: the rig and all static tokens."""
+        """Compute what stays the same while this avatar talks: the rig and all static tokens, on the model's device."""
+        device = self.device
         rig = Rig(avatar)
         rows, points = rig.head_rows, rig.points
         region = torch.from_numpy(points.region)[rows]
-        tokens = self.head.point_tokens(
+        parts = (
             torch.from_numpy(points.position)[rows],
             region,
             torch.from_numpy(points.particle_index).long()[rows],
             torch.from_numpy(points.particle_weight)[rows],
             rig.rest_offset,
         )
-        static = self.particles.static_tokens(rig.person_offset[None], rig.rest_twist[None])
-        return AvatarContext(rig, static, tokens, region)
+        tokens = self.head.point_tokens(*(part.to(device) for part in parts))
+        person = (rig.person_offset[None].to(device), rig.rest_twist[None].to(device))
+        static = self.particles.static_tokens(*person)
+        return AvatarContext(rig.to(device), static, tokens, region.to(device))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters lie."""
+        return self.head.query.weight.device
 
     @torch.no_grad()
     def advance(
@@ -196,14 +211,22 @@ class AvatarModel(nn.Module):
             memory = Memory(encoder, still, still, silence)
         memory = memory._replace(encoder=encoder)
         window = torch.cat([memory.driving, driving], 1)  # [1, past + T, d]
-        residuals = self.head.frame_by_frame(window, context.points, context.region)
+        # A processor takes one frame after the other, which stay in its caches; a GPU wants them all at once.
+        head = self.head if driving.is_cuda and driving.shape[1] else self.head.frame_by_frame
+        with self.lower_precision():
+            residuals = head(window, context.points, context.region)
         if not driving.shape[1]:
             return memory.states[0, None][:0], Residuals(*(part[0] for part in residuals)), memory
-        proposals = self.particles.proposals(driving, context.static)  # [1, T, M, 6]
+        with self.lower_precision():
+            proposals = self.particles.proposals(driving, context.static)  # [1, T, M, 6]
         twists = self.particles.twists(proposals, memory.proposals)
         states = self.particles.integrate(twists, memory.states)
         memory = Memory(encoder, proposals[:, -1], states[:, -1], window[:, driving.shape[1] :])
         return self.particles.clamp(states)[0], Residuals(*(part[0] for part in residuals)), memory
+
+    def lower_precision(self) -> AbstractContextManager[object]:
+        """Within it matrices are multiplied in bfloat16, if the model is set to."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False)
 
 
 def load_model(path: Path | None = None) -> AvatarModel:

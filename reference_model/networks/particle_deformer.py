@@ -93,6 +93,7 @@ class ParticleDeformer(nn.Module):
         self.n_heads = n_heads
         for name, value in layout._asdict().items():
             self.register_buffer(name, value, persistent=False)
+        self._members: list[Tensor] = []
         self.register_buffer("rest_scale", torch.tensor(_REST_SCALE), persistent=False)
         n_particles, n_tokens = len(layout.position), len(layout.token_particles)
         self.encoding = PositionalEncoding(octaves=8)
@@ -171,8 +172,10 @@ class ParticleDeformer(nn.Module):
         context = context.transpose(1, 2).reshape(x.shape)
         x = x + self.attended(context)  # H_mot   [B, T, M, d]
         x = x + self.feedforward(self.norm_feedforward(x))
-        proposed = self.twist(F.gelu(self.twist_hidden(self.norm_twist(x))))  # [B, T, M, 6]
-        return proposed.float() + undone[:, None]
+        # A twist is a difference of proposals: rounded to bfloat16 they would make the surface tremble.
+        with torch.autocast(x.device.type, enabled=False):
+            proposed = self.twist(F.gelu(self.twist_hidden(self.norm_twist(x.float()))))  # [B, T, M, 6]
+        return proposed + undone[:, None]
 
     def twists(
         self, proposals: Tensor, previous: Tensor | None = None, subset: Tensor | None = None
@@ -207,13 +210,21 @@ class ParticleDeformer(nn.Module):
         Returns:
             [B, T, M or m, 6], not yet clamped; the last frame continues a stream.
         """
-        retention = self.retention if subset is None else self.retention[subset]
-        return leaky_integrate(twists, retention, initial)
+        if subset is not None:
+            return leaky_integrate(twists, self.retention[subset], initial)
+        return leaky_integrate(twists, self.retention, initial, groups=self._of_one_retention())
 
     @staticmethod
     def clamp(states: Tensor) -> Tensor:
         """Keep rotation angles off the cut at pi."""
         return clamp_rotation(states)
+
+    def _of_one_retention(self) -> list[Tensor]:
+        """Particles that share a time constant, [m] each; kept, since finding them waits for the device."""
+        if not self._members or self._members[0].device != self.retention.device:
+            values = self.retention.unique()
+            self._members = [(self.retention == value).nonzero().squeeze(-1) for value in values]
+        return self._members
 
     def _split(self, x: Tensor) -> Tensor:
         """[B, n, d] -> [B, heads, n, c]."""

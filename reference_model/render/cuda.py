@@ -79,11 +79,19 @@ def _load_rasterization() -> Callable[..., Any]:
 def _view_matrix(camera: Camera) -> Tensor:
     """World to camera, `[4, 4]`."""
     upper = torch.cat((camera.rotation, camera.translation[:, None]), dim=1)  # [3, 4]
-    return torch.cat((upper, upper.new_tensor([[0.0, 0.0, 0.0, 1.0]])), dim=0)
+    return torch.cat((upper, torch.eye(4, device=upper.device, dtype=upper.dtype)[3:]), dim=0)
 
 
 def _intrinsics(camera: Camera) -> Tensor:
     """`[3, 3]` px."""
-    return camera.rotation.new_tensor(
-        [[camera.focal, 0.0, camera.cx], [0.0, camera.focal, camera.cy], [0.0, 0.0, 1.0]]
-    )
+    matrix = torch.eye(3, device=camera.rotation.device)
+    for row, column, value in (
+        (0, 0, camera.focal),
+        (1, 1, camera.focal),
+        (0, 2, camera.cx),
+        (1, 2, camera.cy),
+    ):
+        matrix[row, column].fill_(
+            value
+        )  # on the device: a number from the host would wait for what it is drawing
+    return matrix

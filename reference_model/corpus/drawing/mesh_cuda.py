@@ -6,14 +6,13 @@ near ones the lower triangle, as on the CPU, in whatever order the threads run. 
 
 from __future__ import annotations
 
-import logging
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from torch import Tensor
 
-from reference_model.corpus.drawing.mesh_kernels import compile_together
+from reference_model.compiled import compile_together
 from reference_model.corpus.drawing.mesh_raster import (
     RASTERIZING,
     SHADOWING,
@@ -26,10 +25,7 @@ from reference_model.corpus.drawing.mesh_raster import (
     weights_at,
 )
 from reference_model.corpus.drawing.mesh_surfaces import N_ATTRIBUTES, SHADING, shade_fragment
-
-if not hasattr(np, "row_stack"):  # numba-cuda asks for the alias when it is imported; numpy 2.4 dropped it
-    np.row_stack = np.vstack  # pyright: ignore[reportAttributeAccessIssue]
-from numba import cuda
+from reference_model.cuda_kernels import cuda, launch
 
 __all__ = [
     "EMPTY",
@@ -42,9 +38,6 @@ __all__ = [
     "shade_pixels",
 ]
 
-logging.getLogger("numba.cuda").setLevel(logging.WARNING)  # it reports every allocation at INFO
-
-_THREADS = 128
 _DEPTH_STEPS = 2.0**26  # per metre: finer than float32 beyond 12 cm, and 32 m fit into 31 bits
 _FLAT_STEPS = 2.0**29  # per metre of the depth maps, which lie within 4 m of the middle
 _FACES = 2**32
@@ -178,11 +171,7 @@ _kernels = compile_together(cuda.jit, [_depth_maps, _measure_light, _z_buffer, _
 
 def _run(kernel: str, threads: int, *arguments: Any) -> None:
     """Launch a kernel with one thread for each of `threads` items; tensors are passed without a copy."""
-    arrays = [
-        (cuda.as_cuda_array(item) if item.is_cuda else item.numpy()) if isinstance(item, Tensor) else item
-        for item in arguments
-    ]
-    _kernels[kernel][(threads + _THREADS - 1) // _THREADS, _THREADS](*arrays)
+    launch(_kernels[kernel], threads, *arguments)
 
 
 class Lamps(NamedTuple):

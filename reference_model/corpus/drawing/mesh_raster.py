@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from reference_model.corpus.drawing.mesh_kernels import compile_together, cpu
+from reference_model.compiled import compile_together, cpu
 
 __all__ = [
     "N_CUTS",

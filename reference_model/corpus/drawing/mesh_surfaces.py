@@ -1,6 +1,6 @@
 """Materials under light: what one fragment looks like, for the CPU and for CUDA from the same source.
 
-The functions are plain Python that numba compiles (`mesh_kernels.compile_together`). `s` is a scratch array that
+The functions are plain Python that numba compiles (`compiled.compile_together`). `s` is a scratch array that
 holds the interpolated attributes of the fragment (offsets below); painters change them in place. `shade_picture`
 drives them on the CPU, `mesh_cuda` on a GPU. All colours are linear light.
 """
@@ -13,7 +13,7 @@ from enum import IntEnum
 import numpy as np
 from numba import njit, prange
 
-from reference_model.corpus.drawing.mesh_kernels import compile_together, cpu
+from reference_model.compiled import compile_together, cpu
 
 __all__ = [
     "N_ATTRIBUTES",
