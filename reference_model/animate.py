@@ -67,9 +67,8 @@ class Animator:
         model: Trained networks; the shipped ones when None.
         listeners: Makes what hears, once for each performance, for a model that does not hear log-mel:
             `lambda: Wav2Vec2Listener(wav2vec2)` with `wav2vec2 = load_wav2vec2()`.
-        device: Where networks, deformer and renderer run; on a CUDA device from the mel frames to the uint8 picture
-            nothing leaves it, whole sounds go in stretches of `BATCH_FRAMES`, and matrices of deformer and head are
-            multiplied in bfloat16 (`model.bfloat16`).
+        device: Where networks, deformer and renderer run. On a CUDA device nothing leaves it from the mel frames to the
+            uint8 picture, and whole sounds go in stretches of `BATCH_FRAMES`.
 
     Raises:
         AvatarBenchError: E502, the shipped weights are missing or damaged.
@@ -87,7 +86,6 @@ class Animator:
         model = load_model() if model is None else model
         if model.device.type != self.device.type:
             model = copy.deepcopy(model).to(self.device)  # the caller's stays where it is
-            model.bfloat16 = self._on_gpu
         self.model = model.eval()
         self.avatar = avatar
 

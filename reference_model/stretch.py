@@ -54,14 +54,20 @@ class SurfaceStretch:
         self._place = torch.from_numpy(np.ascontiguousarray(vertices[corners], np.float32))  # [v, 3]
         self._particle = torch.from_numpy(particles.vertex_particles[corners].astype(np.int64))  # [v, K]
         self._weight = torch.from_numpy(np.asarray(particles.vertex_weights[corners], np.float32))
-        self._area = _areas(self._place[self._corner]) + _SMALLEST_AREA_M2
+        self._area = self._areas_at_rest()
 
     def to(self, device: torch.device | str) -> SurfaceStretch:
         """The same with its tensors on `device`."""
         moved = copy.copy(self)
         for name, value in vars(self).items():
             setattr(moved, name, value.to(device))
+        moved._area = (
+            moved._areas_at_rest()
+        )  # by the device's own rounding, so that nothing moved is nothing grown
         return moved
+
+    def _areas_at_rest(self) -> Tensor:
+        return _areas(self._place[self._corner]) + _SMALLEST_AREA_M2
 
     def by_particles(self, turn: Tensor, shift: Tensor, center: Tensor) -> Tensor:
         """Growth under the motions of the local particles.

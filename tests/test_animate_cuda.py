@@ -40,7 +40,16 @@ def test_pictures_are_those_of_the_cpu(offline, sound):
     )
     assert offline.shape == expected.shape
     error = ((offline.astype(float) - expected) ** 2).mean((1, 2, 3))
-    assert 10 * np.log10(255**2 / error.max()) > 40  # of the worst picture, bfloat16 included
+    assert 10 * np.log10(255**2 / error.max()) > 50  # of the worst picture
+
+
+def test_bfloat16_changes_less_than_an_eye_sees(animator, offline, sound):
+    lower = Animator(template_avatar(), load_model(), device="cuda")
+    lower.model.bfloat16 = True
+    pictures = np.stack([frame.rgb for frame in lower.frames(sound, seed=3)])
+    assert not np.array_equal(pictures, offline)
+    error = ((pictures.astype(float) - offline) ** 2).mean()
+    assert 10 * np.log10(255**2 / error) > 45
 
 
 def test_live_pictures_are_the_offline_pictures(animator, offline, sound):
@@ -48,7 +57,7 @@ def test_live_pictures_are_the_offline_pictures(animator, offline, sound):
     live = [animator.step(block) for block in sound.reshape(-1, SAMPLES_PER_FRAME)]
     pictures = [frame.rgb for frame in live if frame is not None] + [f.rgb for f in animator.finish()]
     error = ((np.stack(pictures).astype(float) - offline) ** 2).mean((1, 2, 3))
-    assert 10 * np.log10(255**2 / error.max()) > 40
+    assert 10 * np.log10(255**2 / error.max()) > 50
 
 
 def test_two_performances_at_once_do_not_disturb_each_other(animator, offline, sound):
@@ -82,4 +91,4 @@ def test_backgrounds_are_those_of_the_cpu(animator, background):
     assert np.abs(alpha.astype(int) - expected.alpha).mean() < 0.1
     # Over nothing a faint pixel's own colour is the quotient of two roundings.
     seen = expected.alpha > 100 if background == "transparent" else np.ones_like(alpha, bool)
-    assert np.abs(rgb.astype(int) - expected.rgb)[seen].mean() < 0.3
+    assert np.abs(rgb.astype(int) - expected.rgb)[seen].mean() < 0.6

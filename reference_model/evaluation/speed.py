@@ -1,8 +1,8 @@
 """Speed from sound to pictures: `python -m reference_model.evaluation.speed person.avatar speech.wav --device cuda`.
 
 Prints the arithmetic of a frame by module, frames a second in batches, the time of a live step, what each stage takes,
-memory, and the ratio to the plain path (float32, one frame after the other, no graphs, no kept tensors of size T) in
-the same run; and how far the pictures are from those of the CPU. Encoding is no part of it.
+memory, and the ratio to the plain path (float32, one frame after the other, no graphs) in the same
+run; and how far the pictures are from those of the CPU. Encoding is no part of it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import cv2
+import numba
 import numpy as np
 import torch
 import typer
@@ -231,7 +232,7 @@ def main(
     sound = np.resize(speech_once, seconds * SAMPLE_RATE)
     on_cpu = Animator(avatar)
     animator = Animator(avatar, device=device) if device != "cpu" else on_cpu
-    name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name() if device == "cuda" else f"{numba.get_num_threads()} threads"
     console.print(f"{device} ({name}), {camera.width}x{camera.height}, {len(avatar):,} Gaussians")
 
     flops = frame_flops(on_cpu.model, on_cpu.context)

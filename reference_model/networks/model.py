@@ -124,9 +124,9 @@ class AvatarModel(nn.Module):
         config: Sizes.
 
     Attributes:
-        bfloat16: Whether `advance` multiplies the matrices of deformer and head in bfloat16 (fp32 sums). The recurrence
-            of the encoder, the last layers of the deformer, whose outputs are subtracted from frame to frame, and all
-            geometry (SE(3), rig, covariances, projection) stay in float32.
+        bfloat16: Whether `advance` multiplies the matrices of deformer and head in bfloat16 (float32 sums); off until
+            set, since `mini` gains nothing by it. The encoder, the last layers of the deformer, whose outputs are
+            subtracted from frame to frame, and all geometry (SE(3), rig, covariances, projection) stay in float32.
     """
 
     def __init__(self, config: ModelConfig = MINI) -> None:
