@@ -44,7 +44,7 @@ class SteadyState:
         encoder = memory.encoder
         tensors = (heard, innovations, encoder.heard, encoder.hidden, *memory[1:])
         found = [part.clone() for part in self._advance(*tensors)]
-        return found[0], Residuals(*found[1:5]), Memory(EncoderState(*found[5:7]), *found[7:])
+        return found[0], Residuals(*found[1:5]), Memory(EncoderState(found[5], found[6]), *found[7:])
 
     def apply(self, states: Tensor, residuals: Residuals) -> Gaussians:
         """As `Rig.apply`; the Gaussians are good until the next call."""

@@ -91,7 +91,7 @@ def test_another_avatar_takes_everything_that_was_kept_of_the_one_before(sound):
 
 def test_graphs_are_captured_on_cuda_devices_only(untrained):
     assert untrained._steady is None
-    assert not untrained.model.bfloat16
+    assert not untrained.model.use_bfloat16
     with pytest.raises(ValueError, match="CUDA graphs need a model on a CUDA device, got cpu"):
         SteadyState(untrained.model, untrained.context)
 

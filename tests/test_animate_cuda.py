@@ -45,7 +45,7 @@ def test_pictures_are_those_of_the_cpu(offline, sound):
 
 def test_bfloat16_changes_less_than_an_eye_sees(animator, offline, sound):
     lower = Animator(template_avatar(), load_model(), device="cuda")
-    lower.model.bfloat16 = True
+    lower.model.use_bfloat16 = True
     pictures = np.stack([frame.rgb for frame in lower.frames(sound, seed=3)])
     assert not np.array_equal(pictures, offline)
     error = ((pictures.astype(float) - offline) ** 2).mean()

@@ -22,7 +22,6 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -32,7 +31,7 @@ from reference_model.animate import BATCH_FRAMES, Animator
 from reference_model.avatar.gaussians import Gaussians
 from reference_model.avatar.io import load_avatar
 from reference_model.cli import parse_size
-from reference_model.frame_view import BatchView, FrameView
+from reference_model.frame_view import BatchView, FrameView, Pictures
 from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.model import AvatarContext, AvatarModel
 from reference_model.render.camera import Camera
@@ -97,7 +96,7 @@ def batch_rate(animator: Animator, sound: np.ndarray, camera: Camera) -> float:
 def plain_rate(animator: Animator, sound: np.ndarray, camera: Camera) -> float:
     """As `batch_rate` for what the other paths are measured against: float32, frame by frame, no CUDA graphs."""
     view, context, model = animator.view(camera), animator.context, animator.model
-    lower, model.bfloat16 = model.bfloat16, False
+    lower, model.use_bfloat16 = model.use_bfloat16, False
 
     def run(blocks: Sequence[np.ndarray]) -> int:
         stream, memory, n_frames = SoundStream(), None, 0
@@ -116,7 +115,7 @@ def plain_rate(animator: Animator, sound: np.ndarray, camera: Camera) -> float:
     run(blocks[:10])
     began = time.perf_counter()
     n_frames = run(blocks)
-    model.bfloat16 = lower
+    model.use_bfloat16 = lower
     return n_frames / (time.perf_counter() - began)
 
 
@@ -209,9 +208,8 @@ def rest_is_exact(animator: Animator, camera: Camera) -> bool:
     residuals = [torch.zeros(1, *shape, device=animator.device) for shape in shapes]
     moved = rig.apply(states, Residuals(*residuals))
     own = animator.avatar.gaussians.to(animator.device).expand((1,))
-    ((rgb, alpha),), ((own_rgb, own_alpha),) = _show(view, moved), _show(view, own)
-    same = torch.equal if isinstance(view, BatchView) else np.array_equal
-    return same(rgb, own_rgb) and same(alpha, own_alpha)
+    one, other = _show(view, moved), _show(view, own)
+    return torch.equal(one.rgb, other.rgb) and torch.equal(one.alpha, other.alpha)
 
 
 def main(
@@ -282,16 +280,16 @@ def _compare(
     expected = pictures(on_cpu)
     headings = ("matrices in", "PSNR, dB", "largest difference", "off by more than 2", "frames a second")
     table = Table(*headings, title="GPU against CPU")
-    lower = animator.model.bfloat16
+    lower = animator.model.use_bfloat16
     found = []
     for name, bfloat16 in (("float32", False), ("bfloat16", True)):
-        animator.model.bfloat16 = bfloat16
+        animator.model.use_bfloat16 = bfloat16
         animator.avatar = animator.avatar  # a graph keeps the precision that it was captured with
         found = pictures(animator)
         rate = batch_rate(animator, sound, camera)
         decibels, largest, share = psnr_db(found, expected)
         table.add_row(name, f"{decibels:.1f}", str(largest), f"{100 * share:.3f} %", f"{rate:,.0f}")
-    animator.model.bfloat16 = lower
+    animator.model.use_bfloat16 = lower
     animator.avatar = animator.avatar
     console.print(table)
     if sheet is not None:
@@ -305,18 +303,20 @@ def _side_by_side(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.concatenate([one, other, difference], 1)
 
 
-def _show(
-    view: FrameView | BatchView, moved: Gaussians
-) -> list[tuple[np.ndarray | Tensor, np.ndarray | Tensor]]:
+def _show(view: FrameView | BatchView, moved: Gaussians) -> Pictures:
     """Pictures of T frames."""
     if isinstance(view, BatchView):
-        return list(zip(*view.draw(moved), strict=True))
-    return [tuple(view.draw(moved.select(t))) for t in range(moved.means.shape[0])]
+        return view.draw(moved)
+    frames = [view.draw(moved.select(t)) for t in range(moved.means.shape[0])]
+    rgb, alpha = (torch.from_numpy(np.stack(parts)) for parts in zip(*frames, strict=True))
+    return Pictures(rgb, alpha)
 
 
-def _blocks(sound: np.ndarray) -> np.ndarray:
-    """[T, 640]."""
-    return sound[: len(sound) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME].reshape(-1, SAMPLES_PER_FRAME)
+def _blocks(sound: np.ndarray) -> list[np.ndarray]:
+    """Pieces of 40 ms."""
+    return np.split(sound, range(SAMPLES_PER_FRAME, len(sound), SAMPLES_PER_FRAME))[
+        : len(sound) // SAMPLES_PER_FRAME
+    ]
 
 
 def _wait(animator: Animator) -> None:

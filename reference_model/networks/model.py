@@ -124,14 +124,14 @@ class AvatarModel(nn.Module):
         config: Sizes.
 
     Attributes:
-        bfloat16: Whether `advance` multiplies the matrices of deformer and head in bfloat16 (float32 sums); off until
-            set, since `mini` gains nothing by it. The encoder, the last layers of the deformer, whose outputs are
-            subtracted from frame to frame, and all geometry (SE(3), rig, covariances, projection) stay in float32.
+        use_bfloat16: Whether `advance` multiplies the matrices of deformer and head in bfloat16 (float32 sums); off
+            until set, since `mini` gains nothing by it. The encoder, the last layers of the deformer, whose outputs
+            are subtracted from frame to frame, and all geometry (SE(3), rig, covariances, projection) stay in float32.
     """
 
     def __init__(self, config: ModelConfig = MINI) -> None:
         super().__init__()
-        self.bfloat16 = False
+        self.use_bfloat16 = False
         self.config = config
         template, particles = load_template(), load_particles()
         self.audio = _audio_encoder(config)
@@ -226,7 +226,9 @@ class AvatarModel(nn.Module):
 
     def lower_precision(self) -> AbstractContextManager[object]:
         """Within it matrices are multiplied in bfloat16, if the model is set to."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False)
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.use_bfloat16, cache_enabled=False
+        )
 
 
 def load_model(path: Path | None = None) -> AvatarModel:
