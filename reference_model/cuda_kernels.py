@@ -39,5 +39,7 @@ def launch(kernel: Any, n_threads: int, *arguments: Any, threads: int = _THREADS
         else item
         for item in arguments
     ]
-    stream = cuda.external_stream(torch.cuda.current_stream().cuda_stream)
+    # numba's simulator, which the tests of the kernels run on, knows no stream of torch's.
+    on_device = any(isinstance(item, Tensor) and item.is_cuda for item in arguments)
+    stream = cuda.external_stream(torch.cuda.current_stream().cuda_stream) if on_device else 0
     kernel[(n_threads + threads - 1) // threads, threads, stream](*arrays)

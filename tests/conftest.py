@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from pathlib import Path
 
@@ -10,9 +9,6 @@ import pytest
 
 os.environ.setdefault("GLOG_minloglevel", "2")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# A console keeps the width that COLUMNS had when it was made: ours are made before a test sets it for a while.
-os.environ.pop("COLUMNS", None)
-importlib.import_module("benchmark.console")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

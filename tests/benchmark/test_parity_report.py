@@ -94,7 +94,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *names: str, **tests: s
     for name, text in tests.items():
         (folder / f"test_{name}.py").write_text(text)
     monkeypatch.setattr(command, "_tests_folder", lambda: folder)
-    monkeypatch.setattr(command.out, "width", 200)
+    monkeypatch.setenv("COLUMNS", "200")
     command.parity(list(names))
 
 
