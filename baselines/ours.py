@@ -20,8 +20,11 @@ PERSONALISATION = Preparation(
         "media",
         "reference_model/avatar",
         "reference_model/body",
+        "reference_model/networks",
         "reference_model/photo",
+        "reference_model/reconstruction",
         "reference_model/render",
+        "reference_model/weights/reconstruction_mini.safetensors",
     ),
 )
 """One photograph to one avatar; shared by all methods that drive the same avatars."""

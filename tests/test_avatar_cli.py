@@ -44,6 +44,9 @@ def test_outputs_are_checked_before_the_work(tmp_path: Path, speech: Path, capsy
         capsys, "create", "p.jpg", "-o", tmp_path / "x.zip"
     )
     assert "E602" in refuse(capsys, "create", "p.jpg", "-o", tmp_path / "no/x.avatar")
+    assert "E504: 'lhm' is nothing to start from" in refuse(
+        capsys, "create", "p.jpg", "-o", tmp_path / "x.avatar", "--initial", "lhm"
+    )
     drive = ("drive", tmp_path / "x.avatar", speech, "-o")
     assert ".mov or .webm" in refuse(capsys, *drive, tmp_path / "x.mp4", "--background", "transparent")
     assert "E504: '3x' is not a size" in refuse(capsys, *drive, tmp_path / "x.mp4", "--size", "3x")

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numba
@@ -19,14 +19,20 @@ from media.landmarks import PersonLandmarks, detect_person
 from media.matte import refine_matte
 from media.threads import one_torch_thread
 from reference_model.avatar.canvas import CanvasBuilder
-from reference_model.avatar.io import Avatar
-from reference_model.avatar.optimise import View, crop_view, optimise
+from reference_model.avatar.forward import forward_pass
+from reference_model.avatar.gaussians import Gaussians
+from reference_model.avatar.io import Avatar, SkinWeights
+from reference_model.avatar.optimise import Canvas, View, crop_view, optimise
+from reference_model.avatar.sampling import SurfacePoints
 from reference_model.photo.fitting import Fit, fit_body
 from reference_model.photo.layers import paint_out
 from reference_model.photo.silhouette import silhouette_offsets
-from reference_model.render.camera import Camera
+from reference_model.reconstruction.reconstruction_file import load_canvas_network
 
-__all__ = ["STAGES", "Progress", "create_avatar"]
+__all__ = ["STAGES", "FittedPhoto", "Initial", "Progress", "create_avatar", "fit_photo", "one_thread"]
+
+Initial = Literal["template", "forward"]
+"""What the optimisation starts from: the template's canvas, or what the reconstruction `mini` makes of it."""
 
 Progress = Callable[[str, float], None]
 """Called with the name of the running stage and its finished fraction, 0 to 1."""
@@ -35,70 +41,122 @@ STAGES = ("landmarks", "matte", "fit", "silhouette", "gaussians", "optimise", "f
 
 _N_GAUSSIANS = 30_000
 _WORK_SIZE = 1280  # px, longer side; larger photographs are reduced first
-_ITERATIONS = 400
+_ITERATIONS: dict[Initial, int] = {"template": 400, "forward": 200}
 _BODY_PIXELS, _DETAIL_PIXELS = 512 * 400, 256 * 256
 
 
+class FittedPhoto(NamedTuple):
+    """A photograph with its fitted body and the canvas on it."""
+
+    photo: np.ndarray
+    """As worked on, [H, W, 3] uint8."""
+    landmarks: PersonLandmarks
+    alpha: np.ndarray
+    """Matte [H, W]."""
+    fit: Fit
+    overlap: float
+    """Intersection over union of the body's silhouette and the matte."""
+    builder: CanvasBuilder
+    points: SurfacePoints
+    canvas: Canvas
+
+    def forward(self) -> tuple[Canvas, SkinWeights]:
+        """One pass of the reconstruction `mini`: the canvas as it corrects it, and the person's skinning weights."""
+        return forward_pass(self.builder, self.points, self.canvas, load_canvas_network())
+
+    def optimised(
+        self, canvas: Canvas, iterations: int, seed: int, progress: Callable[[float], None]
+    ) -> Gaussians:
+        """Gaussians of `canvas` after the optimisation."""
+        views, schedule = _views(self, iterations)
+        return optimise(canvas, views, schedule, torch.Generator().manual_seed(seed), progress)
+
+    def avatar(self, gaussians: Gaussians, meta: dict[str, Any], skin: SkinWeights | None = None) -> Avatar:
+        """The avatar of some Gaussians on the points."""
+        points = self.points
+        return Avatar(
+            gaussians=gaussians,
+            triangle=torch.as_tensor(points.triangle, dtype=torch.int32),
+            barycentric=torch.as_tensor(points.barycentric, dtype=torch.float32),
+            region=torch.as_tensor(self.builder.template.region[points.triangle]),
+            two_sided=torch.as_tensor(points.two_sided),
+            state=self.builder.state,
+            camera=self.builder.camera,
+            background=paint_out(self.photo, self.alpha),
+            meta=meta,
+            skin=skin,
+        )
+
+
+def fit_photo(
+    image: np.ndarray,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+    n_gaussians: int = _N_GAUSSIANS,
+) -> FittedPhoto:
+    """Everything before the optimisation; arguments and errors as of `create_avatar`."""
+    report = progress or (lambda stage, fraction: None)
+    photo = _work_copy(image)
+    report("landmarks", 0.0)
+    landmarks = detect_person(photo)
+    report("matte", 0.0)
+    alpha = refine_matte(photo, landmarks.mask)
+    if alpha.max() < 0.5:
+        raise AvatarBenchError(
+            "E102", "The person cannot be told from the background.", fix="Use a clearer photograph."
+        )
+    report("fit", 0.0)
+    fit = fit_body(landmarks, (photo.shape[1], photo.shape[0]), alpha)
+    report("silhouette", 0.0)
+    offsets, overlap = silhouette_offsets(fit.state, fit.camera, alpha)
+    report("gaussians", 0.0)
+    builder = CanvasBuilder(fit.state.replace(offsets=offsets), fit.camera, photo, alpha, seed)
+    points = builder.sample(n_gaussians)
+    return FittedPhoto(photo, landmarks, alpha, fit, overlap, builder, points, builder.canvas(points))
+
+
 def create_avatar(
-    image: np.ndarray, *, seed: int = 0, progress: Progress | None = None, n_gaussians: int = _N_GAUSSIANS
+    image: np.ndarray,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+    n_gaussians: int = _N_GAUSSIANS,
+    initial: Initial = "template",
+    iterations: int | None = None,
 ) -> Avatar:
     """Make an avatar from one photograph of a person.
 
-    The result depends on the picture, the seed and the package's version alone, not on the number of threads.
+    The result depends on the picture, the options and the package's version alone, not on the number of threads.
 
     Args:
         image: `[H, W, 3]` uint8 sRGB with a face in it; the largest person counts.
         seed: Seed of sampling and optimisation.
         progress: Told of each stage in `STAGES`.
         n_gaussians: Gaussians on the body; hair and cloth that stand off it add some hundred.
+        initial: Where the optimisation starts; "forward" gives the person skinning weights of its own, too.
+        iterations: Of the optimisation; None for 400 from the template, 200 from the pass; 0 leaves it out.
 
     Raises:
         AvatarBenchError: E102 nobody there, E103 no face, E104 picture too small.
     """
     report = progress or (lambda stage, fraction: None)
-    photo = _work_copy(image)
-    with _one_thread():
-        report("landmarks", 0.0)
-        landmarks = detect_person(photo)
-        report("matte", 0.0)
-        alpha = refine_matte(photo, landmarks.mask)
-        if alpha.max() < 0.5:
-            raise AvatarBenchError(
-                "E102", "The person cannot be told from the background.", fix="Use a clearer photograph."
-            )
-        report("fit", 0.0)
-        fit = fit_body(landmarks, (photo.shape[1], photo.shape[0]), alpha)
-        report("silhouette", 0.0)
-        offsets, overlap = silhouette_offsets(fit.state, fit.camera, alpha)
-        state = fit.state.replace(offsets=offsets)
-        report("gaussians", 0.0)
-        builder = CanvasBuilder(state, fit.camera, photo, alpha, seed)
-        points = builder.sample(n_gaussians)
-        canvas = builder.canvas(points)
+    with one_thread():
+        fitted = fit_photo(image, seed=seed, progress=progress, n_gaussians=n_gaussians)
+        canvas, skin = (fitted.canvas, None) if initial == "template" else fitted.forward()
         report("optimise", 0.0)
-        views, schedule = _views(fit.camera, builder.colors, alpha, landmarks)
-        generator = torch.Generator().manual_seed(seed)
-        gaussians = optimise(canvas, views, schedule, generator, lambda done: report("optimise", done))
+        steps = _ITERATIONS[initial] if iterations is None else iterations
+        gaussians = fitted.optimised(canvas, steps, seed, lambda done: report("optimise", done))
         report("finish", 0.0)
-        avatar = Avatar(
-            gaussians=gaussians,
-            triangle=torch.as_tensor(points.triangle, dtype=torch.int32),
-            barycentric=torch.as_tensor(points.barycentric, dtype=torch.float32),
-            region=torch.as_tensor(builder.template.region[points.triangle]),
-            two_sided=torch.as_tensor(points.two_sided),
-            state=state,
-            camera=fit.camera,
-            background=paint_out(photo, alpha),
-            meta=_meta(image, photo, seed, landmarks, fit, overlap),
-        )
+        avatar = fitted.avatar(gaussians, _meta(image, fitted, seed, initial, steps), skin)
         report("finish", 1.0)
     return avatar
 
 
-def _views(
-    camera: Camera, colors: np.ndarray, alpha: np.ndarray, landmarks: PersonLandmarks
-) -> tuple[list[View], list[int]]:
+def _views(fitted: FittedPhoto, iterations: int) -> tuple[list[View], list[int]]:
     """The whole person, the head and each hand, and which of them each iteration looks at."""
+    camera, colors = fitted.builder.camera, fitted.builder.colors
+    alpha, landmarks = fitted.alpha, fitted.landmarks
     rows, columns = np.nonzero(alpha > 0.05)
     margin = 0.02 * max(camera.width, camera.height)
     person = (
@@ -121,20 +179,16 @@ def _views(
     # The whole first; later every second look goes to a detail, the head twice as often as a hand.
     details_in_turn = [1, *range(2, len(views)), 1] if len(views) > 1 else [0]
     schedule = []
-    for iteration in range(_ITERATIONS):
-        detail = iteration > _ITERATIONS // 4 and iteration % 2
+    for iteration in range(iterations):
+        detail = iteration > iterations // 4 and iteration % 2
         schedule.append(details_in_turn[(iteration // 2) % len(details_in_turn)] if detail else 0)
     return views, schedule
 
 
 def _meta(
-    image: np.ndarray,
-    photo: np.ndarray,
-    seed: int,
-    landmarks: PersonLandmarks,
-    fit: Fit,
-    overlap: float,
+    image: np.ndarray, fitted: FittedPhoto, seed: int, initial: Initial, iterations: int
 ) -> dict[str, Any]:
+    landmarks, photo = fitted.landmarks, fitted.photo
     notes = []
     if landmarks.n_people > 1:
         notes.append("N105")
@@ -146,8 +200,10 @@ def _meta(
         "source_sha256": hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest(),
         "photo_size": [int(image.shape[1]), int(image.shape[0])],
         "work_size": [int(photo.shape[1]), int(photo.shape[0])],
-        "fit_error_px": {name: round(value, 3) for name, value in fit.error_px.items()},
-        "silhouette_iou": round(overlap, 4),
+        "fit_error_px": {name: round(value, 3) for name, value in fitted.fit.error_px.items()},
+        "silhouette_iou": round(fitted.overlap, 4),
+        "initial": initial,
+        "iterations": iterations,
         "notes": notes,
     }
 
@@ -161,7 +217,7 @@ def _work_copy(image: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Run torch and numba on one thread each.
 
     The threads of numba wait by spinning, which beside any other load on two cores costs ten times what the second

@@ -15,7 +15,7 @@ from reference_model.reconstruction.query_points import QueryPoints
 from reference_model.reconstruction.reconstructor import PhotoTokens, Reconstruction, Reconstructor
 from reference_model.reconstruction.weight_decoder import divergence, roughness
 
-__all__ = ["FineTune", "fine_tune", "shape_penalty", "skin_penalty", "tuned_modules"]
+__all__ = ["FineTune", "fine_tune", "point_penalty", "shape_penalty", "skin_penalty", "tuned_modules"]
 
 FineTune = Literal["decoder", "transformer"]
 """What is fitted to the person: the Gaussian decoder and the hands' keys and values, or the transformer as well."""
@@ -93,14 +93,28 @@ def shape_penalty(gaussians: Gaussians, points: QueryPoints) -> Tensor:
         gaussians: Canonical, [B, N, ...].
         points: N query points.
     """
-    smallest, largest = gaussians.scales.aminmax(dim=-1)  # [B, N]
+    offset = gaussians.means - points.position  # [B, N, 3]
+    every = offset.shape[:-1]
+    region, position = points.region.expand(every), points.position.expand(*every, 3)
+    return point_penalty(gaussians.scales, offset, region, position)
+
+
+def point_penalty(scales: Tensor, offset: Tensor, region: Tensor, position: Tensor) -> Tensor:
+    """The penalty of `shape_penalty` for any points.
+
+    Args:
+        scales: Standard deviations, [..., 3] metres.
+        offset: From the points, [..., 3] metres.
+        region: Index into `REGIONS`, [...].
+        position: Of the points on the template, [..., 3] metres.
+    """
+    smallest, largest = scales.amin(-1), scales.amax(-1)
     needle = (largest / smallest - _LARGEST_ASPECT).relu()
     # Its gradient at zero offset is 0 / 0 unless the root is kept away from it.
-    distance = ((gaussians.means - points.position).square().sum(-1) + 1e-12).sqrt()
-    stray = (distance - _FREE_OFFSET_M).relu()
+    stray = ((offset.square().sum(-1) + 1e-12).sqrt() - _FREE_OFFSET_M).relu()
     total = needle.new_zeros(())
-    for rows, asap, acap in _groups(points):
-        total = total + _ASAP * asap * needle[:, rows].mean() + _ACAP * acap * stray[:, rows].mean()
+    for rows, asap, acap in _groups(region, position):
+        total = total + _ASAP * asap * needle[rows].mean() + _ACAP * acap * stray[rows].mean()
     return total
 
 
@@ -111,17 +125,17 @@ def skin_penalty(skin: Tensor, points: QueryPoints) -> Tensor:
     )
 
 
-def _groups(points: QueryPoints) -> Iterator[tuple[Tensor, float, float]]:
-    """Groups that have points: rows, weight of ASAP, weight of ACAP."""
+def _groups(region: Tensor, position: Tensor) -> Iterator[tuple[Tensor, float, float]]:
+    """Groups that have points: which, [...] bool, weight of ASAP, weight of ACAP."""
     hands, feet, body = (
-        torch.isin(points.region, torch.tensor(indices, device=points.region.device))
+        torch.isin(region, torch.tensor(indices, device=region.device))
         for indices in (
             _indices("hand_left", "hand_right"),
             _indices("foot_left", "foot_right"),
             _indices("body"),
         )
     )
-    upper = body & (points.position[:, 2] > 0)  # above the pelvis
+    upper = body & (position[..., 2] > 0)  # above the pelvis
     rows = {"head": ~(hands | feet | body), "lower": feet | (body & ~upper), "upper": upper, "hands": hands}
     yield from ((rows[name], *weights) for name, weights in _GROUPS.items() if bool(rows[name].any()))
 

@@ -16,7 +16,7 @@ from reference_model.reconstruction.query_points import QueryPoints
 from reference_model.reconstruction.reconstructor import Reconstruction
 from reference_model.render.camera import Camera
 
-__all__ = ["pose_reconstruction", "to_avatar"]
+__all__ = ["blended_rotations", "pose_reconstruction", "to_avatar"]
 
 
 def pose_reconstruction(
@@ -42,7 +42,7 @@ def pose_reconstruction(
     _, rotations, transforms = pose_joints(tensors, state.shape, state.rotations)
     blend = (found.skin @ transforms[:, :3].flatten(1)).unflatten(-1, (3, 4))  # [B, N, 3, 4]
     means = (blend[..., :3] @ rest[..., None]).squeeze(-1) + blend[..., 3]
-    turn = _blended(found.skin, matrix_to_quaternion(rotations))
+    turn = blended_rotations(found.skin, matrix_to_quaternion(rotations))
     canonical = found.gaussians
     return Gaussians(
         means,
@@ -85,8 +85,17 @@ def to_avatar(
     )
 
 
-def _blended(skin: Tensor, quaternions: Tensor) -> Tensor:
-    """Rotations [J, 4] averaged with weights [B, N, J], all turned to the side of the heaviest bone's; [B, N, 4]."""
-    heaviest = quaternions[skin.argmax(-1)]  # [B, N, 4]
-    side = torch.where(heaviest @ quaternions.T < 0, -1.0, 1.0)  # [B, N, J]
-    return torch.nn.functional.normalize((skin * side) @ quaternions, dim=-1)
+def blended_rotations(skin: Tensor, quaternions: Tensor) -> Tensor:
+    """Rotations averaged with weights, all turned to the side of the heaviest bone's.
+
+    Args:
+        skin: [B, N, J].
+        quaternions: [J, 4] wxyz, or [B, J, 4].
+
+    Returns:
+        [B, N, 4], unit length.
+    """
+    bones = quaternions.expand(len(skin), -1, -1)  # [B, J, 4]
+    heaviest = bones.gather(1, skin.argmax(-1)[..., None].expand(-1, -1, 4))  # [B, N, 4]
+    side = torch.where(heaviest @ bones.mT < 0, -1.0, 1.0)  # [B, N, J]
+    return torch.nn.functional.normalize((skin * side) @ bones, dim=-1)

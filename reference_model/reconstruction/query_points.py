@@ -14,7 +14,7 @@ from reference_model.reconstruction.gaussian_decoder import PointLimits
 from reference_model.reconstruction.hand_body_head_transformer import BODY_SHARE
 from reference_model.reconstruction.weight_decoder import allowed_bones
 
-__all__ = ["QueryPoints", "sample_query_points"]
+__all__ = ["QueryPoints", "bare_points", "sample_query_points"]
 
 _BODY_REGIONS = ("body", "hand_left", "hand_right", "foot_left", "foot_right")
 _BARE = (
@@ -90,9 +90,7 @@ def sample_query_points(template: BodyTemplate, n: int, seed: int = 0) -> QueryP
     barycentric = rng.dirichlet(np.ones(3), n).astype(np.float32)  # even over a triangle
     position = (corners[triangle] * barycentric[..., None]).sum(1)  # [N, 3]
     skin = _skin(template, triangle, barycentric)
-    bare = np.isin(name[triangle], _BARE) | (
-        (template.face[template.faces[triangle]] * barycentric).sum(1) > 0.5
-    )
+    bare = bare_points(template, triangle, barycentric)
     upper = on_body[triangle] & (position[:, 2] > 0)  # above the pelvis, the template's origin
     _, nearest = KDTree(position).query(position, k=_N_NEIGHBOURS + 1)
     return QueryPoints(
@@ -106,6 +104,12 @@ def sample_query_points(template: BodyTemplate, n: int, seed: int = 0) -> QueryP
         offset_m=torch.from_numpy(np.where(bare, _SKIN_OFFSET_M, _OFFSET_M).astype(np.float32)),
         scale_m=torch.from_numpy(np.where(upper, _UPPER_BODY_SCALE_M, _SCALE_M).astype(np.float32)),
     )
+
+
+def bare_points(template: BodyTemplate, triangle: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
+    """Where neither hair nor cloth stands off: face, eyes, mouth and hands, [N] bool."""
+    on_face = (template.face[template.faces[triangle]] * barycentric).sum(1) > 0.5
+    return np.isin(np.array(REGIONS)[template.region[triangle]], _BARE) | on_face
 
 
 def _skin(template: BodyTemplate, triangle: np.ndarray, barycentric: np.ndarray) -> np.ndarray:

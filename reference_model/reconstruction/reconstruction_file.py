@@ -14,14 +14,26 @@ from torch import Tensor, nn
 
 from media.errors import AvatarBenchError
 from media.files import atomic_write
+from reference_model.body.template import load_template
 from reference_model.networks.weights import tensors_sha256
+from reference_model.reconstruction.canvas_network import CanvasNetwork
 from reference_model.reconstruction.head_encoder import HeadEncoder
 from reference_model.reconstruction.reconstructor import ReconstructionConfig, Reconstructor
 
-__all__ = ["LoadedReconstruction", "load_reconstruction", "save_reconstruction"]
+__all__ = [
+    "MINI_WEIGHTS",
+    "LoadedReconstruction",
+    "load_canvas_network",
+    "load_reconstruction",
+    "save_canvas_network",
+    "save_reconstruction",
+]
 
 _KEY = "avatarbench"
 _KIND = "Reconstructor"
+_CANVAS_KIND = "CanvasNetwork"
+MINI_WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "reconstruction_mini.safetensors"
+"""The weights that ship, half precision."""
 _NEW = ("reconstructor.transformer.hand.", ".attn.hand.", "reconstructor.weights.")  # what LHM lacks
 
 
@@ -72,12 +84,7 @@ def load_reconstruction(path: Path, head_encoder: HeadEncoder | None = None) -> 
         AvatarBenchError: E305, the file is damaged or holds another network; E306, it is no safetensors file; E603,
             transformers is missing.
     """
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            document = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise AvatarBenchError("E306", "the file cannot be read", where=path, got=str(error)) from error
+    document, tensors = _read(path)
     if document.get("kind") != _KIND or document.get("tensors_sha256") != tensors_sha256(tensors):
         raise _damaged(path, "its own kind and hash of the tensors", str(document.get("kind")))
     networks = nn.ModuleDict(
@@ -105,3 +112,49 @@ def _damaged(path: Path, expected: str, got: str) -> AvatarBenchError:
         got=got,
         fix="make it anew with avatar import-lhm",
     )
+
+
+def save_canvas_network(path: Path, network: CanvasNetwork, training: dict[str, Any]) -> None:
+    """Write a network of the preset `mini` in half precision, atomically.
+
+    Args:
+        path: The file.
+        network: What to write.
+        training: What is known of its training, as JSON's types.
+    """
+    stored = {name: value.detach().cpu().half().contiguous() for name, value in network.state_dict().items()}
+    document = {
+        "kind": _CANVAS_KIND,
+        "config": asdict(network.reconstructor.config),
+        "tensors_sha256": tensors_sha256(stored),
+        "training": training,
+    }
+    with atomic_write(path) as temporary:
+        save_file(stored, str(temporary), {_KEY: json.dumps(document, sort_keys=True)})
+
+
+def load_canvas_network(path: Path = MINI_WEIGHTS) -> CanvasNetwork:
+    """Read what `save_canvas_network` wrote.
+
+    Raises:
+        AvatarBenchError: E305, the file is damaged or holds another network; E306, it is no safetensors file.
+    """
+    document, tensors = _read(path)
+    if document.get("kind") != _CANVAS_KIND or document.get("tensors_sha256") != tensors_sha256(tensors):
+        raise _damaged(path, "a CanvasNetwork and the hash of its tensors", str(document.get("kind")))
+    network = CanvasNetwork(load_template(), ReconstructionConfig(**document["config"]))
+    try:
+        network.load_state_dict({name: value.float() for name, value in tensors.items()})
+    except RuntimeError as error:
+        raise _damaged(path, "tensors of the network's shapes", str(error)) from error
+    return network.eval().requires_grad_(False)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Header and tensors of a file."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            document = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+            return document, {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise AvatarBenchError("E306", "the file cannot be read", where=path, got=str(error)) from error

@@ -15,7 +15,7 @@ from reference_model.reconstruction.hand_body_head_transformer import HandBodyHe
 from reference_model.reconstruction.query_points import QueryPoints
 from reference_model.reconstruction.weight_decoder import WeightDecoder
 
-__all__ = ["BASE", "PhotoTokens", "Reconstruction", "ReconstructionConfig", "Reconstructor"]
+__all__ = ["BASE", "MINI", "PhotoTokens", "Reconstruction", "ReconstructionConfig", "Reconstructor"]
 
 _OCTAVES = 8
 
@@ -42,10 +42,24 @@ class ReconstructionConfig:
     """Whether hand tokens are looked at (Table 3, w/o hand enhancement)."""
     weight_decoder: bool = True
     """Whether skinning weights adapt to the person (Table 3, w/o weight decoder)."""
+    corrects: bool = False
+    """Whether the decoder corrects a canvas of Gaussians (`canvas_network.py`) instead of giving whole ones."""
 
 
 BASE = ReconstructionConfig()
 """The paper's scale, an LHM-500M with hands; no weights yet."""
+
+MINI = ReconstructionConfig(
+    dim=128,
+    n_heads=4,
+    n_layers=2,
+    dim_body=128,
+    dim_head=128,
+    dim_hand=128,
+    dim_decoder=160,
+    corrects=True,
+)
+"""The shipped scale, behind `PyramidEncoder` and inside of `CanvasNetwork`."""
 
 
 class PhotoTokens(NamedTuple):
@@ -91,20 +105,23 @@ class Reconstructor(nn.Module):
         self.transformer = HandBodyHeadTransformer(
             config.dim, config.n_heads, config.n_layers, config.dim_body, config.dim_hand, config.hand_enhance
         )
-        self.decoder = GaussianDecoder(config.dim, config.dim_decoder)
+        self.decoder = GaussianDecoder(config.dim, config.dim_decoder, config.corrects)
         self.weights = (
             WeightDecoder(config.dim, config.n_joints, config.dim_decoder) if config.weight_decoder else None
         )
 
-    def query_tokens(self, points: QueryPoints, photo: PhotoTokens) -> Tensor:
+    def query_tokens(self, position: Tensor, photo: PhotoTokens, added: Tensor | None = None) -> Tensor:
         """Q, [B, N, d].
 
         Args:
-            points: N query points.
+            position: Of N query points on the template, [N, 3] metres.
             photo: Tokens of B photographs.
+            added: What each photograph shows of the points, [B, N, d]; added to their embedding.
         """
         n_photos = len(photo.body)
-        embedded = self.point_embedding(points.position).expand(n_photos, -1, -1)  # [B, N, d]
+        embedded = self.point_embedding(position).expand(n_photos, -1, -1)  # [B, N, d]
+        if added is not None:
+            embedded = embedded + added
         condition = self.condition(photo.body.mean(1))  # [B, 2 d]
         return self.transformer(embedded, photo.body, photo.head, condition, photo.hands, photo.hand_present)
 
@@ -124,7 +141,7 @@ class Reconstructor(nn.Module):
             points: N query points.
             photo: Tokens of B photographs.
         """
-        return self.decode(self.query_tokens(points, photo), points)
+        return self.decode(self.query_tokens(points.position, photo), points)
 
 
 class PointEmbedding(nn.Module):

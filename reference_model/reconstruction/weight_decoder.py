@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["WeightDecoder", "allowed_bones", "divergence", "roughness"]
+__all__ = ["WeightDecoder", "allowed_bones", "divergence", "near_bones", "roughness"]
 
 _FLOOR = 1e-4
 _FIRST_RANGE = 2.0
@@ -22,10 +22,19 @@ def allowed_bones(weights: np.ndarray, parents: np.ndarray) -> np.ndarray:
     Returns:
         [N, J] bool.
     """
-    near = np.eye(len(parents), dtype=bool)
+    return (weights > 0).astype(np.float32) @ near_bones(parents).numpy() > 0
+
+
+def near_bones(parents: np.ndarray) -> Tensor:
+    """1 where two bones are the same or parent and child, [J, J] float32.
+
+    Args:
+        parents: [J], -1 for the root.
+    """
+    near = np.eye(len(parents), dtype=np.float32)
     child = np.flatnonzero(parents >= 0)
-    near[child, parents[child]] = near[parents[child], child] = True
-    return (weights > 0).astype(np.float32) @ near.astype(np.float32) > 0
+    near[child, parents[child]] = near[parents[child], child] = 1
+    return torch.from_numpy(near)
 
 
 class WeightDecoder(nn.Module):

@@ -13,7 +13,7 @@ from reference_model.avatar.gaussians import Gaussians
 from reference_model.render.camera import Camera
 from reference_model.render.projection import LOW_PASS, NEAR_PLANE
 
-__all__ = ["render_cuda"]
+__all__ = ["render_cuda", "render_cuda_views"]
 
 
 def render_cuda(
@@ -33,29 +33,53 @@ def render_cuda(
     Returns:
         rgb `[..., H, W, 3]` and alpha `[..., H, W]`, float32.
     """
+    frames = gaussians.means.shape[:-2]
+    rgb, alpha = render_cuda_views(
+        gaussians,
+        _view_matrix(camera).expand(*frames, 4, 4),
+        _intrinsics(camera).expand(*frames, 3, 3),
+        (camera.width, camera.height),
+        visible,
+    )
+    # gsplat knows backgrounds of one colour only, so the background is put behind here.
+    return rgb + (1 - alpha[..., None]) * background, alpha
+
+
+def render_cuda_views(
+    gaussians: Gaussians, views: Tensor, intrinsics: Tensor, size: tuple[int, int], visible: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Draw Gaussians over black, each leading dimension from a camera of its own.
+
+    Args:
+        gaussians: N Gaussians, [..., N, ...].
+        views: World to camera, [..., 4, 4].
+        intrinsics: [..., 3, 3] px.
+        size: Width and height of all pictures, px.
+        visible: `[..., N]` bool, or None for all.
+
+    Returns:
+        rgb `[..., H, W, 3]`, premultiplied by alpha, and alpha `[..., H, W]`, float32.
+    """
     rasterization = _load_rasterization()
     opacities = gaussians.opacities
     if visible is not None:
         opacities = opacities * visible  # gsplat culls what has no opacity
-    frames = gaussians.means.shape[:-2]
     rgb, alpha, _ = rasterization(
         means=gaussians.means,
         quats=gaussians.quats,
         scales=gaussians.scales,
         opacities=opacities,
         colors=gaussians.colors,
-        viewmats=_view_matrix(camera).expand(*frames, 1, 4, 4).contiguous(),  # [..., C=1, 4, 4]
-        Ks=_intrinsics(camera).expand(*frames, 1, 3, 3).contiguous(),
-        width=camera.width,
-        height=camera.height,
+        viewmats=views[..., None, :, :].contiguous(),  # [..., C=1, 4, 4]
+        Ks=intrinsics[..., None, :, :].contiguous(),
+        width=size[0],
+        height=size[1],
         near_plane=NEAR_PLANE,
         eps2d=LOW_PASS,
         packed=False,
         rasterize_mode="antialiased",
     )
-    rgb, alpha = rgb.squeeze(-4), alpha.squeeze(-4)  # [..., H, W, 3], [..., H, W, 1]
-    # gsplat knows backgrounds of one colour only, so the background is put behind here.
-    return rgb + (1 - alpha) * background, alpha.squeeze(-1)
+    return rgb.squeeze(-4), alpha.squeeze(-4).squeeze(-1)
 
 
 def _load_rasterization() -> Callable[..., Any]:

@@ -17,12 +17,14 @@ from reference_model.avatar import personalize
 from reference_model.avatar.colors import PointSet, photo_colors
 from reference_model.avatar.gaussians import front_facing
 from reference_model.avatar.io import Avatar
-from reference_model.avatar.personalize import STAGES, create_avatar
+from reference_model.avatar.personalize import STAGES, create_avatar, fit_photo, one_thread
+from reference_model.avatar.report import masked_quality
 from reference_model.avatar.sampling import SurfacePoints, carve, sample_surface, sample_uncovered
 from reference_model.avatar.supervision import Supervision, body_parts, supervise
 from reference_model.body.mesh import RasterizedMesh, rasterize_mesh, triangle_areas, triangle_frames
 from reference_model.body.skinning import BodyState, TemplateTensors, pose
 from reference_model.body.template import REGIONS, load_template
+from reference_model.deform import Rig
 from reference_model.photo import fitting
 from reference_model.render import render
 from reference_model.render.camera import Camera
@@ -229,7 +231,7 @@ def small_photo(shared_data: Path) -> np.ndarray:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(personalize, "_ITERATIONS", 30)
+    monkeypatch.setattr(personalize, "_ITERATIONS", {"template": 30, "forward": 15})
     shorter = tuple(dataclasses.replace(s, iterations=s.iterations // 3) for s in fitting._STAGES)
     monkeypatch.setattr(fitting, "_STAGES", shorter)
 
@@ -267,6 +269,28 @@ def test_the_avatar_of_a_benchmark_sized_photograph_looks_like_it_whatever_the_t
     for name in ("means", "quats", "scales", "opacities", "colors"):
         assert torch.equal(getattr(again.gaussians, name), getattr(avatar.gaussians, name)), name
     assert np.array_equal(again.background, avatar.background)
+
+
+@pytest.mark.usefixtures("quick")
+def test_one_pass_of_the_network_is_nearer_to_a_real_photograph_than_the_canvas(
+    small_photo: np.ndarray,
+) -> None:
+    with one_thread():
+        fitted = fit_photo(small_photo, n_gaussians=14_000)
+        canvas, skin = fitted.forward()
+        qualities = [
+            masked_quality(fitted.avatar(start.gaussians(), {}), fitted.photo, fitted.alpha)
+            for start in (fitted.canvas, canvas)
+        ]
+        avatar = create_avatar(small_photo, n_gaussians=14_000, initial="forward", iterations=0)
+    (psnr_db, ssim), (after_db, ssim_after) = qualities
+    assert after_db > psnr_db + 0.5
+    assert ssim_after > ssim
+    assert torch.equal(avatar.gaussians.means, canvas.gaussians().means)
+    assert avatar.skin is not None and torch.equal(avatar.skin.index, skin.index)
+    assert (avatar.meta["initial"], avatar.meta["iterations"]) == ("forward", 0)
+    moved = Rig(avatar).apply(torch.zeros(Rig(avatar).n_particles, 6))
+    assert torch.equal(moved.means, avatar.gaussians.means)
 
 
 def test_a_picture_without_a_person_is_refused_with_a_code() -> None:

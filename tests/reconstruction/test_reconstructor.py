@@ -49,15 +49,15 @@ def opened() -> Reconstructor:
 @torch.no_grad()
 def test_a_hand_out_of_sight_is_a_token_of_its_own_and_its_crop_is_never_read():
     model, points, photo = opened(), tiny_points(), tiny_tokens()
-    both = model.query_tokens(points, photo)
+    both = model.query_tokens(points.position, photo)
     left_only = torch.tensor([[True, False], [True, True]])
     unread = photo.hands.clone()
     unread[0, 1] = torch.nan
-    found = model.query_tokens(points, photo._replace(hands=unread, hand_present=left_only))
+    found = model.query_tokens(points.position, photo._replace(hands=unread, hand_present=left_only))
     assert bool(found.isfinite().all())
     assert float((found[0] - both[0]).abs().max()) > 1e-4
     torch.testing.assert_close(found[1], both[1])
-    swapped = model.query_tokens(points, photo._replace(hands=photo.hands.flip(1)))
+    swapped = model.query_tokens(points.position, photo._replace(hands=photo.hands.flip(1)))
     assert float((swapped - both).abs().max()) > 1e-4  # it matters which hand is which
 
 
