@@ -108,7 +108,7 @@ class Rig:
 
         Args:
             states: Log-twist of each particle relative to the photo, in the axes of its bone, [M, 6] or [T, M, 6], on
-                the rig's device.
+                the rig's device. Gradients reach it and the residuals.
             residuals: Corrections of the Gaussians in `head_rows`, each [n, ...] or [T, n, ...]; None for none.
 
         Returns:
@@ -147,7 +147,9 @@ class Rig:
         if rows is not None and offsets is not None:
             offset[..., rows, :] = offsets
         points = (source.means, source.quats, *self._bindings)
-        if states.is_cuda:
+        if torch.is_grad_enabled() and (states.requires_grad or offset.requires_grad):
+            from reference_model.deform_torch import move_frames
+        elif states.is_cuda:
             from reference_model.deform_cuda import move_frames
         else:
             from reference_model.deform_kernels import move_frames
