@@ -20,7 +20,13 @@ from reference_model.body.se3 import exp_se3, rotation_vector_to_quaternion
 from reference_model.body.skinning import TemplateTensors, pose
 from reference_model.body.template import load_template
 from reference_model.networks.gaussian_head import Residuals
-from reference_model.networks.surface import HEAD_REGIONS, bind_points, particle_places, rest_twists
+from reference_model.networks.surface import (
+    HEAD_REGIONS,
+    SurfacePoints,
+    bind_points,
+    particle_places,
+    rest_twists,
+)
 from reference_model.stretch import SurfaceStretch
 
 if TYPE_CHECKING:
@@ -138,10 +144,7 @@ class Rig:
                 f"got {tuple(states.shape)}"
             )
         frames = states.shape[:-2]
-        j = self._n_joints
-        turn, shift, quaternion = self._world_motions(states)
-        joints = (turn[..., :j, :, :], shift[..., :j, :], self._centers[:j], quaternion[..., :j, :])
-        local = (turn[..., j:, :, :], shift[..., j:, :], self._centers[j:], quaternion[..., j:, :])
+        joints, local = self._split_motions(states)
         source = self._gaussians
         offset = states.new_zeros(*frames, len(source), 3)
         if rows is not None and offsets is not None:
@@ -157,6 +160,33 @@ class Rig:
         growth = self.stretch.by_particles(*local[:3])
         whole = source.expand(frames)
         return Gaussians(means, quats, self.widened(whole.scales, growth), whole.opacities, whole.colors)
+
+    def carry(self, states: Tensor, places: Tensor, bound: SurfacePoints) -> Tensor:
+        """Where other points of the person go, differentiably.
+
+        Args:
+            states: As in `apply`, [M, 6] or [T, M, 6].
+            places: The points in the photo, metres, [n, 3].
+            bound: What moves them, for example from `bind_points`.
+
+        Returns:
+            Metres, [n, 3] or [T, n, 3].
+        """
+        from reference_model.deform_torch import move_frames
+
+        bindings = (torch.from_numpy(getattr(bound, name)).to(places.device) for name in _Bindings._fields)
+        upright = places.new_tensor([1.0, 0.0, 0.0, 0.0]).expand(len(places), 4)
+        joints, local = self._split_motions(states)
+        still = states.new_zeros(*states.shape[:-2], len(places), 3)
+        return move_frames(self._parents, joints, local, (places, upright, *bindings), still)[0]
+
+    def _split_motions(self, states: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Motions of the joints and of the local particles: R - I, translation, centre, quaternion; world axes."""
+        j = self._n_joints
+        turn, shift, quaternion = self._world_motions(states)
+        joints = (turn[..., :j, :, :], shift[..., :j, :], self._centers[:j], quaternion[..., :j, :])
+        local = (turn[..., j:, :, :], shift[..., j:, :], self._centers[j:], quaternion[..., j:, :])
+        return joints, local
 
     def widened(self, scales: Tensor, growth: Tensor) -> Tensor:
         """Scales [..., N, 3] with both widths of the Gaussians on folding skin multiplied by `growth`, [..., n]."""

@@ -44,7 +44,8 @@ def neighbours_on_surface(
         Edges [e, 2] int64, each once with the smaller index first, and their weights [e],
         `exp(-d^2 / (count * spacing^2))` with the mean distance as spacing.
     """
-    distance, index = KDTree(places).query(places, min(count + 1, len(places)))
+    found = KDTree(places).query(places, min(count + 1, len(places)))
+    distance, index = (np.asarray(part).reshape(len(places), -1) for part in found)
     first = np.repeat(np.arange(len(places)), index.shape[1])
     edges = np.stack([first, index.reshape(-1)], 1)
     length = distance.reshape(-1)
