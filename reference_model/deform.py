@@ -8,6 +8,7 @@ colour take their residuals. With zero states and residuals the avatar comes out
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ class Rig:
     """Everything of an avatar that stays the same from frame to frame, and the motion of its Gaussians.
 
     Args:
-        avatar: The avatar; its photo pose is the canonical space.
+        avatar: The avatar; its photo pose is the canonical space. Its own skinning weights count where it has them.
 
     Attributes:
         points: Where its N Gaussians are bound.
@@ -66,6 +67,12 @@ class Rig:
         state = avatar.state
         triangle, barycentric = avatar.triangle.numpy(), avatar.barycentric.numpy()
         self.points = bind_points(template, particles, triangle, barycentric)
+        if avatar.skin is not None:
+            self.points = dataclasses.replace(
+                self.points,
+                bone_index=avatar.skin.index.numpy().astype(np.int32),
+                bone_weight=avatar.skin.weight.numpy().astype(np.float32),
+            )
         self._bindings = _Bindings(
             *(torch.from_numpy(getattr(self.points, name)) for name in _Bindings._fields)
         )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from reference_model.avatar.io import SkinWeights
 from reference_model.body.particles import load_particles
 from reference_model.body.se3 import exp_so3, quaternion_to_matrix
 from reference_model.body.skinning import TemplateTensors, pose
@@ -39,6 +42,23 @@ def test_zero_states_leave_every_bit_of_the_avatar(posed_avatar, rig):
         moved = rig.apply(torch.zeros(rig.n_particles, 6), residuals)
         for name in ("means", "quats", "scales", "opacities", "colors"):
             assert torch.equal(getattr(moved, name), getattr(posed_avatar.gaussians, name)), name
+
+
+def test_the_rig_moves_gaussians_by_the_avatars_own_skinning_weights(posed_avatar):
+    """All hung on the head: they turn rigidly about its joint, and at rest every bit stays."""
+    template = load_template()
+    head, n = template.joint("head"), len(posed_avatar)
+    index = torch.tensor([[head, 0, 1, 2, 3, 4, 5, 6]]).expand(n, 8)
+    weight = torch.tensor([[1.0, 0, 0, 0, 0, 0, 0, 0]]).expand(n, 8)
+    rig = Rig(dataclasses.replace(posed_avatar, skin=SkinWeights(index, weight)))
+    states = torch.zeros(rig.n_particles, 6)
+    source = posed_avatar.gaussians.means
+    assert torch.equal(rig.apply(states).means, source)
+    states[head, :3] = torch.tensor([0.0, 0.3, 0.4])
+    posed = pose(TemplateTensors(template), posed_avatar.state)
+    turn = posed.rotations[head] @ exp_so3(states[head, :3]) @ posed.rotations[head].T
+    expected = (source - posed.joints[head]) @ turn.T + posed.joints[head]
+    assert torch.allclose(rig.apply(states).means, expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("joint", ["upperarm01.L", "wrist.R", "head", "spine02"])

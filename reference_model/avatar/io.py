@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,10 +24,13 @@ from reference_model.avatar.gaussians import Gaussians
 from reference_model.body.skinning import BodyState
 from reference_model.render.camera import Camera
 
-__all__ = ["FORMAT_VERSION", "Avatar", "load_avatar", "save_avatar"]
+__all__ = ["BONES", "FORMAT_VERSION", "Avatar", "SkinWeights", "load_avatar", "save_avatar"]
 
 FORMAT_VERSION = 1
 """Version of the layout; a reader refuses files of a higher one."""
+
+BONES = 8
+"""Bones that a Gaussian can hang on."""
 
 _FORMAT_NAME = "avatarbench.avatar"
 _HEADER_KEY = "avatar"
@@ -46,7 +49,27 @@ _PER_GAUSSIAN: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
     "region": (torch.uint8, ()),
     "two_sided": (torch.bool, ()),
 }
+# Present only in avatars with skinning weights of their own.
+_SKIN: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
+    "skin_index": (torch.uint8, (BONES,)),
+    "skin_weight": (torch.float16, (BONES,)),
+}
 _STATE = ("shape", "actions", "rotations", "offsets")
+
+
+class SkinWeights(NamedTuple):
+    """Skinning weights W of N Gaussians."""
+
+    index: Tensor
+    """Joints, `[N, 8]` integers, heaviest first."""
+    weight: Tensor
+    """`[N, 8]` float32, rows sum to 1."""
+
+    @classmethod
+    def of_dense(cls, weights: Tensor) -> SkinWeights:
+        """The heaviest eight of dense weights `[N, J]`, scaled to the whole."""
+        weight, index = weights.topk(BONES, dim=-1)
+        return cls(index, weight / weight.sum(-1, keepdim=True))
 
 
 @dataclass
@@ -65,6 +88,7 @@ class Avatar:
         camera: Camera of the whole photograph.
         background: The photograph with the person painted out, `[h, w, 3]` uint8 sRGB.
         meta: What is known of the origin: seed, package version, sha256 of the photograph, its size, notes.
+        skin: The person's own skinning weights; None for the template's.
     """
 
     gaussians: Gaussians
@@ -76,6 +100,7 @@ class Avatar:
     camera: Camera
     background: np.ndarray
     meta: dict[str, Any] = field(default_factory=dict)
+    skin: SkinWeights | None = None
 
     def __len__(self) -> int:
         """Number of Gaussians N."""
@@ -138,9 +163,11 @@ def _tensors(avatar: Avatar) -> dict[str, Tensor]:
         "region": avatar.region,
         "two_sided": avatar.two_sided,
     }
-    tensors = {
-        name: value.detach().cpu().to(_PER_GAUSSIAN[name][0]).contiguous() for name, value in values.items()
-    }
+    kinds = dict(_PER_GAUSSIAN)
+    if avatar.skin is not None:
+        values.update(skin_index=avatar.skin.index, skin_weight=avatar.skin.weight)
+        kinds.update(_SKIN)
+    tensors = {name: value.detach().cpu().to(kinds[name][0]).contiguous() for name, value in values.items()}
     for name in _STATE:
         tensors[f"state.{name}"] = getattr(avatar.state, name).detach().cpu().float().contiguous()
     tensors["background"] = _encode_image(avatar.background)
@@ -165,7 +192,15 @@ def _assemble(path: Path, tensors: dict[str, Tensor], camera: Camera, meta: dict
         camera=camera,
         background=_decode_image(path, tensors["background"]),
         meta=meta,
+        skin=_skin(tensors),
     )
+
+
+def _skin(tensors: dict[str, Tensor]) -> SkinWeights | None:
+    if "skin_index" not in tensors:
+        return None
+    weight = tensors["skin_weight"].float()
+    return SkinWeights(tensors["skin_index"].int(), weight / weight.sum(-1, keepdim=True))
 
 
 def _read_document(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
@@ -194,12 +229,13 @@ def _check_version(path: Path, document: dict[str, Any]) -> None:
 
 
 def _check_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    names = [*_PER_GAUSSIAN, *(f"state.{name}" for name in _STATE), "background"]
+    kinds = _PER_GAUSSIAN | (_SKIN if any(name in tensors for name in _SKIN) else {})
+    names = [*kinds, *(f"state.{name}" for name in _STATE), "background"]
     missing = [name for name in names if name not in tensors]
     if missing:
         raise _broken(path, "Tensors are missing.", got=f"no {', '.join(missing)}")
     n = tensors["triangle"].numel()
-    for name, (dtype, shape) in _PER_GAUSSIAN.items():
+    for name, (dtype, shape) in kinds.items():
         value = tensors[name]
         if value.dtype != dtype or tuple(value.shape) != (n, *shape):
             raise _broken(
@@ -211,6 +247,12 @@ def _check_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     for name, value in tensors.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise _broken(path, f"The tensor {name!r} holds values that are not finite.")
+    if "skin_index" in tensors:
+        n_joints = len(tensors["state.rotations"])
+        if int(tensors["skin_index"].max()) >= n_joints or not bool(
+            (tensors["skin_weight"].sum(-1) > 0).all()
+        ):
+            raise _broken(path, "The skinning weights name joints that do not exist, or none.")
 
 
 def _encode_image(image: np.ndarray) -> Tensor:

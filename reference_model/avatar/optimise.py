@@ -22,7 +22,7 @@ from reference_model.photo.adam import Adam
 from reference_model.render import render
 from reference_model.render.camera import Camera
 
-__all__ = ["Canvas", "View", "crop_view", "optimise"]
+__all__ = ["Canvas", "View", "crop_view", "first_log_scales", "first_opacities", "optimise"]
 
 _LEARNING_RATE = {"colors": 0.02, "log_scales": 0.012, "offsets": 3e-4, "turns": 0.01}
 _SMALLEST, _LARGEST = -0.35, 0.3  # bounds of the change of log-scale
@@ -53,13 +53,23 @@ class Canvas:
     foot: Tensor  # [N, 3] m, world
     frames: Tensor  # [N, 3, 3] columns tangent, bitangent, normal
     offsets: Tensor  # [N, 3] m, in the frame
+    log_scales: Tensor  # [N, 3] of standard deviations in m, along the axes of the frame
+    turns: Tensor  # [N, 4] wxyz, from the frame
+    opacities: Tensor  # [N]
     spacing: Tensor  # [N] m
     colors: Tensor  # [N, 3]
     two_sided: Tensor  # [N] bool, never culled
     loose: Tensor  # [N] bool, off the mesh
-    trainable: Tensor  # [N] bool, seen in the photograph
+    seen: Tensor  # [N] bool, nearest surface along its ray
+    given: Tensor  # [N] bool, coloured by the photograph itself
+    trainable: Tensor  # [N] bool, seen in the photograph, and not inside of the mouth
     doubtful: Tensor  # [N] bool, its pixel may show another surface
     beside_hand: Tensor  # [N] bool, of another part than the hand in front of which the picture ends
+
+    def gaussians(self) -> Gaussians:
+        """The canvas as it is."""
+        unknowns = _Unknowns(self.colors, self.log_scales, self.offsets, self.turns)
+        return _gaussians(self, matrix_to_quaternion(self.frames), unknowns)
 
 
 @dataclass
@@ -94,11 +104,16 @@ def crop_view(
     )
 
 
-def _initial_scales(canvas: Canvas) -> Tensor:
+def first_log_scales(spacing: Tensor, loose: Tensor) -> Tensor:
     """Log standard deviations `[N, 3]`: flat discs on the surface, balls where there is none."""
-    width = (_WIDTH * canvas.spacing).log()[:, None].expand(-1, 3)
-    thickness = torch.where(canvas.loose, 0.0, math.log(_FLATNESS))
+    width = (_WIDTH * spacing).log()[:, None].expand(-1, 3)
+    thickness = torch.where(loose, 0.0, math.log(_FLATNESS))
     return torch.cat([width[:, :2], width[:, 2:] + thickness[:, None]], dim=1)
+
+
+def first_opacities(loose: Tensor) -> Tensor:
+    """Opacities `[N]`."""
+    return torch.where(loose, _OPACITY_LOOSE, _OPACITY)
 
 
 def optimise(
@@ -117,13 +132,12 @@ def optimise(
         generator: Draws the grey level behind each iteration, so that no background is learnt.
         progress: Called with the finished fraction.
     """
-    log_scales = _initial_scales(canvas)
-    identity = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    log_scales = canvas.log_scales
     unknowns = _Unknowns(
         colors=canvas.colors.clone(),
         log_scales=log_scales.clone(),
         offsets=canvas.offsets.clone(),
-        turns=identity.expand(len(canvas.foot), 4).clone(),
+        turns=canvas.turns.clone(),
     )
     named = {name: getattr(unknowns, name).requires_grad_() for name in _LEARNING_RATE}
     optimiser = Adam(list(named.values()), [_LEARNING_RATE[name] for name in named])
@@ -154,7 +168,7 @@ def _gaussians(canvas: Canvas, frame_quats: Tensor, unknowns: _Unknowns) -> Gaus
         means=canvas.foot + lifted,
         quats=quaternion_multiply(frame_quats, turns),
         scales=unknowns.log_scales.exp(),
-        opacities=torch.where(canvas.loose, _OPACITY_LOOSE, _OPACITY),
+        opacities=canvas.opacities,
         colors=unknowns.colors,
     )
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from media.errors import AvatarBenchError
 from reference_model.avatar.gaussians import Gaussians
-from reference_model.avatar.io import FORMAT_VERSION, Avatar, load_avatar, save_avatar
+from reference_model.avatar.io import FORMAT_VERSION, Avatar, SkinWeights, load_avatar, save_avatar
 from reference_model.body.skinning import BodyState
 from reference_model.render.camera import Camera
 
@@ -69,6 +69,38 @@ def test_loading_gives_back_what_was_saved_within_half_precision(stored: Path) -
     assert loaded.meta == avatar.meta
     difference = np.abs(loaded.background.astype(int) - avatar.background)
     assert loaded.background.shape == avatar.background.shape and difference.mean() < 4
+
+
+def own_skin(n: int = 500) -> SkinWeights:
+    return SkinWeights.of_dense(torch.rand((n, 104), generator=torch.Generator().manual_seed(3)))
+
+
+def test_skinning_weights_of_the_person_are_kept_and_those_who_have_none_get_none(stored: Path) -> None:
+    assert load_avatar(stored).skin is None
+    avatar = dataclasses.replace(make_avatar(), skin=own_skin())
+    save_avatar(stored, avatar)
+    loaded = load_avatar(stored).skin
+    assert loaded is not None and avatar.skin is not None
+    assert torch.equal(loaded.index, avatar.skin.index.int())
+    assert torch.allclose(loaded.weight, avatar.skin.weight, atol=1e-3)
+    assert torch.allclose(loaded.weight.sum(-1), torch.ones(500), atol=1e-6)
+    assert (loaded.weight.diff(dim=-1) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("skin_weight", None),
+        ("skin_weight", torch.zeros(500, 8, dtype=torch.float16)),
+        ("skin_index", torch.full((500, 8), 104, dtype=torch.uint8)),
+    ],
+)
+def test_skinning_weights_that_cannot_be_used_are_refused(stored: Path, name: str, value) -> None:
+    save_avatar(stored, dataclasses.replace(make_avatar(), skin=own_skin()))
+    rewrite(stored, tensors={name: value})
+    with pytest.raises(AvatarBenchError) as caught:
+        load_avatar(stored)
+    assert caught.value.code == "E301"
 
 
 def test_equal_avatars_give_equal_bytes(stored: Path, tmp_path: Path) -> None:
