@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reference_model.training.losses import lip_gap_loss
 
-__all__ = ["box_diagonal", "keypoint_loss", "projected_gap_loss", "robust"]
+__all__ = ["Robust", "box_diagonal", "keypoint_loss", "projected_gap_loss", "robust"]
 
 Robust = Literal["charbonnier", "geman_mcclure"]
 

@@ -25,7 +25,7 @@ from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.model import AvatarModel
 from reference_model.render import render
 from reference_model.render.camera import Camera
-from reference_model.training.keypoint_losses import box_diagonal, keypoint_loss, projected_gap_loss
+from reference_model.training.keypoint_losses import Robust, box_diagonal, keypoint_loss, projected_gap_loss
 from reference_model.training.markers import N_FACE, Markers, lip_opening
 from reference_model.training.picture_losses import gradient_loss, mask_loss, masked_l1
 from reference_model.training.regularisers import (
@@ -46,6 +46,7 @@ _MASK_MARGIN = 9
 """Side of the square by which the person's mask grows, px: errors beside the outline count, too."""
 _TREMBLE = (0.002, 0.0005)
 """Radians and metres that count as one in jerk and spectrum."""
+_FACE_SIGMA, _HAND_SIGMA = 0.02, 0.25  # of the diagonal of the box about the part
 _HANDS = (slice(N_FACE, N_FACE + 21), slice(N_FACE + 21, N_FACE + 42))
 
 
@@ -190,7 +191,7 @@ class RenderedObjective(nn.Module):
 
     def forward(self, batch: ClipBatch) -> dict[str, Tensor]:
         """Weighted terms; their sum is what is minimised."""
-        learns_motion = self.scope == "all" and torch.is_grad_enabled()
+        learns_motion = self.scope == "all"
         with nullcontext() if learns_motion else torch.no_grad():
             states, windows = self._states(batch)
         terms: dict[str, list[Tensor]] = {}
@@ -285,15 +286,16 @@ class RenderedObjective(nn.Module):
         points = person.markers.project(states, person.camera)  # [T, 510, 2]
         seen = batch.seen[row] & person.known
         truth = batch.points[row] + person.bias
-        face = _part_loss(points, truth, seen, slice(0, N_FACE))
-        hands = torch.stack([_part_loss(points, truth, seen, part) for part in _HANDS]).mean()
+        face = _part_loss(points, truth, seen, slice(0, N_FACE), _FACE_SIGMA, "charbonnier")
+        # Which gesture comes is chance: a hand that is elsewhere must not pull.
+        hands = [_part_loss(points, truth, seen, part, _HAND_SIGMA, "geman_mcclure") for part in _HANDS]
         # With the bias the opening is compared as it grew since the portrait.
         true_gap = lip_opening(truth[:, :N_FACE])
         weight = torch.ones_like(true_gap)
         gap = projected_gap_loss(
             lip_opening(points[:, :N_FACE])[None], true_gap[None], batch.closed[row][None], weight[None]
         )
-        return {"face": face, "hand": hands, "gap": gap}
+        return {"face": face, "hand": torch.stack(hands).mean(), "gap": gap}
 
     def _tremble_terms(self, states: Tensor) -> dict[str, Tensor]:
         scale = states.new_tensor([_TREMBLE[0]] * 3 + [_TREMBLE[1]] * 3)
@@ -301,7 +303,9 @@ class RenderedObjective(nn.Module):
         return {"jerk": jerk_loss(calm, scale), "spectrum": spectral_loss(calm / scale, FPS, 1.0)}
 
 
-def _part_loss(points: Tensor, truth: Tensor, seen: Tensor, part: slice) -> Tensor:
+def _part_loss(
+    points: Tensor, truth: Tensor, seen: Tensor, part: slice, sigma: float, kind: Robust
+) -> Tensor:
     points, truth, seen = points[:, part], truth[:, part], seen[:, part]
     diagonal = box_diagonal(truth, seen)
-    return keypoint_loss(points, truth, seen.to(points.dtype), diagonal)
+    return keypoint_loss(points, truth, seen.to(points.dtype), diagonal, sigma, kind)
