@@ -32,7 +32,7 @@ _CHANCE_SHIFTS = 20
 
 
 def stroke_ends(wrist: np.ndarray, fps: float = FPS) -> np.ndarray:
-    """When strokes of a wrist end: the lowest speed after each peak of more than `_STROKE_M_S`.
+    """When strokes of a wrist end: a quarter of the speed is left after a peak of more than `_STROKE_M_S`.
 
     Args:
         wrist: [T, 3] metres.
@@ -44,14 +44,9 @@ def stroke_ends(wrist: np.ndarray, fps: float = FPS) -> np.ndarray:
     speed = np.linalg.norm(np.diff(wrist, axis=0), axis=-1) * fps  # [T - 1], between pictures
     speed = np.convolve(np.pad(speed, 1, mode="edge"), np.full(3, 1 / 3), "valid")
     ends, peak = [], 0.0
-    for t in range(1, len(speed) - 1):
+    for t in range(len(speed)):
         peak = max(peak, speed[t])
-        if (
-            peak > _STROKE_M_S
-            and speed[t] < 0.5 * peak
-            and speed[t] <= speed[t - 1]
-            and speed[t] < speed[t + 1]
-        ):
+        if peak > _STROKE_M_S and speed[t] < 0.25 * peak:
             ends.append((t + 0.5) / fps)
             peak = 0.0
     return np.array(ends)
