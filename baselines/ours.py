@@ -43,6 +43,7 @@ SPEC = MethodSpec(
         "reference_model/deform.py",
         "reference_model/deform_cuda.py",
         "reference_model/deform_kernels.py",
+        "reference_model/deform_torch.py",
         "reference_model/frame_view.py",
         "reference_model/innovations.py",
         "reference_model/networks",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -240,6 +241,115 @@ def modules(
     out.print(f"{sum(p.numel() for p in model.parameters()):,} parameters in all")
     for name in untrained_modules(model):
         out.print(f"untrained: {name}")
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Option(help="Prepared data: avatar corpus pack CORPUS -o data.safetensors.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, losses and sheets.")],
+    preset: Annotated[Literal["mini"], typer.Option(help="Which model.")] = "mini",
+    scope: Annotated[
+        Literal["appearance", "all"],
+        typer.Option(help="What learns: scale, opacity and colour of the Gaussians, or the whole model."),
+    ] = "appearance",
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 300,
+    clips: Annotated[int, typer.Option(min=1, help="Clips of a step, in each process.")] = 2,
+    pictures: Annotated[int, typer.Option(min=1, help="Pictures drawn of each clip.")] = 3,
+    frames: Annotated[int, typer.Option(min=8, help="Longest stretch of a clip, pictures.")] = 110,
+    learning_rate: Annotated[float, typer.Option(help="Of appearance; --scope all takes a tenth.")] = 3e-3,
+    geometry: Annotated[
+        Path | None, typer.Option(help="Corpus of reference_model.corpus.geometry_corpus to mix in.")
+    ] = None,
+    geometry_batch: Annotated[int, typer.Option(min=0, help="Crops of it in each step.")] = 0,
+    picture_weight: Annotated[float, typer.Option(help="Factor of the picture terms beside geometry.")] = 1.0,
+    spectrum: Annotated[float, typer.Option(help="Weight of tremble above 10 Hz beside geometry.")] = 1.0,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights to begin with; default: the shipped ones.")
+    ] = None,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
+    bfloat16: Annotated[bool, typer.Option(help="Lower precision where it is safe.")] = False,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Train on the CPU even where there is a GPU.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+) -> None:
+    """Train through the renderer; several GPUs: torchrun --nproc_per_node N -m reference_model.cli train ..."""
+    del preset  # there is one so far
+    from reference_model.training.rendered import train_rendered
+    from reference_model.training.rendered_trainer import RenderedOptions
+
+    options = RenderedOptions(
+        scope=scope,
+        steps=steps,
+        clips=clips,
+        pictures=pictures,
+        frames=frames,
+        seed=seed,
+        learning_rate=learning_rate,
+        checkpoint_every=checkpoint_every,
+        picture_weight=picture_weight,
+        geometry_batch=geometry_batch,
+        spectrum=spectrum,
+        bfloat16=bfloat16,
+    )
+    with bar("train", float(steps)) as advance:
+        figures = train_rendered(
+            data, out, options, start=weights, geometry=geometry, cpu=cpu, resume=resume,
+            progress=lambda step, terms: advance(f"train, loss {terms['total']:.4f}", step),
+        )  # fmt: skip
+    if not figures:
+        return  # not the main process
+    table = Table("held-out term", "before", "after")
+    for name in (key.removeprefix("before_") for key in figures if key.startswith("before_")):
+        table.add_row(name, f"{figures[f'before_{name}']:.5f}", f"{figures[f'after_{name}']:.5f}")
+    Console(highlight=False).print(table)
+    Console(highlight=False).print(f"{out / 'weights.safetensors'}: {steps} steps")
+
+
+@app.command("evaluate-motion")
+def evaluate_motion(
+    corpus: Annotated[
+        Path | None,
+        typer.Option(help="Corpus whose motion stands, such as mini-heldout; nothing need be drawn."),
+    ] = None,
+    clips: Annotated[list[Path] | None, typer.Option(help="Video of a real talker; may be repeated.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights to look at; default: the shipped ones.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--out", "-o", help="Write the figures here, .json.")] = None,
+) -> None:
+    """Measure lips, gestures, blinks and tremble against the truth of unseen people, and lips against real ones."""
+    if corpus is None and not clips:
+        raise AvatarBenchError(
+            "E504", "there is nothing to compare with", expected="--corpus DIR or --clips VIDEO, or both"
+        )
+    if output is not None:
+        _check_output(output, ".json")
+    from reference_model.evaluation.speech_motion import evaluate_clips, evaluate_corpus
+    from reference_model.evaluation.surface_motion import SurfaceMotion
+    from reference_model.networks.model import load_model
+
+    motion = SurfaceMotion(load_model(weights))
+    figures: dict[str, Any] = {}
+    table = Table("what", "value", "99% of shifts")
+    if corpus is not None:
+        from reference_model.corpus.pipeline.plan import open_corpus
+
+        made = open_corpus(corpus)
+        done = iter(range(1, 2 * len(made.clips) + 1))
+        with bar("evaluate", 2.0 * len(made.clips)) as advance:
+            figures["corpus"] = evaluate_corpus(motion, made, lambda name: advance(name, next(done)))
+        for name, value in figures["corpus"].items():
+            table.add_row(name.replace("_", " "), f"{value:.4g}", "")
+    if clips:
+        figures["clips"] = evaluate_clips(motion, clips)
+        for name, row in figures["clips"].items():
+            table.add_row(f"lip gap r, {name}", f"{row['r']:.3f}", f"{row['chance_99']:.3f}")
+    out.print(table)
+    if output is not None:
+        from media.files import atomic_write
+
+        with atomic_write(output) as temporary:
+            temporary.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
 
 
 @app.command("import-lhm")

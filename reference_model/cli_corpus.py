@@ -122,6 +122,38 @@ def export(
     Console(highlight=False).print(f"{out}: {size / 1e6:.2f} MB")
 
 
+@corpus_app.command()
+def pack(
+    folder: Annotated[Path, typer.Argument(metavar="CORPUS", help="Folder of a corpus.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
+    every: Annotated[int, typer.Option(min=1, help="Store each so manieth picture.")] = 3,
+    width: Annotated[int, typer.Option(min=32, max=1024, help="Width of the whole pictures, px.")] = 192,
+    head: Annotated[int, typer.Option(min=32, max=512, help="Side of the pictures of the head, px.")] = 128,
+    draw: Annotated[
+        Literal["clips", "cpu", "cuda"],
+        typer.Option(help="Take the pictures of the clips, or draw them here: needs no decoder."),
+    ] = "clips",
+) -> None:
+    """Prepare a corpus for avatar train: one file, which needs no decoder, detector or speech."""
+    if out.suffix != ".safetensors":
+        raise AvatarBenchError(
+            "E504", "the output has the wrong file type", where=out, expected=".safetensors"
+        )
+    from rich.console import Console
+
+    from reference_model.cli import bar
+    from reference_model.corpus.pipeline.pack import PackOptions, pack_corpus
+    from reference_model.corpus.pipeline.plan import open_corpus
+
+    corpus = open_corpus(folder)
+    done = iter(range(1, len(corpus.clips) + 1))
+    with bar("pack", float(len(corpus.clips))) as advance:
+        pack_corpus(
+            corpus, out, PackOptions(every, width, head, draw), lambda clip: advance(clip, next(done))
+        )
+    Console(highlight=False).print(f"{out}: {len(corpus.clips)} clips, {out.stat().st_size / 1e6:.1f} MB")
+
+
 def _preset(name: str | None) -> CorpusSpec:
     from reference_model.corpus.pipeline.plan import PRESETS, CorpusSpec
 

@@ -21,7 +21,13 @@ from reference_model.body.se3 import exp_se3, rotation_vector_to_quaternion
 from reference_model.body.skinning import TemplateTensors, pose
 from reference_model.body.template import load_template
 from reference_model.networks.gaussian_head import Residuals
-from reference_model.networks.surface import HEAD_REGIONS, bind_points, particle_places, rest_twists
+from reference_model.networks.surface import (
+    HEAD_REGIONS,
+    SurfacePoints,
+    bind_points,
+    particle_places,
+    rest_twists,
+)
 from reference_model.stretch import SurfaceStretch
 
 if TYPE_CHECKING:
@@ -115,7 +121,7 @@ class Rig:
 
         Args:
             states: Log-twist of each particle relative to the photo, in the axes of its bone, [M, 6] or [T, M, 6], on
-                the rig's device.
+                the rig's device. Gradients reach it and the residuals.
             residuals: Corrections of the Gaussians in `head_rows`, each [n, ...] or [T, n, ...]; None for none.
 
         Returns:
@@ -145,16 +151,15 @@ class Rig:
                 f"got {tuple(states.shape)}"
             )
         frames = states.shape[:-2]
-        j = self._n_joints
-        turn, shift, quaternion = self._world_motions(states)
-        joints = (turn[..., :j, :, :], shift[..., :j, :], self._centers[:j], quaternion[..., :j, :])
-        local = (turn[..., j:, :, :], shift[..., j:, :], self._centers[j:], quaternion[..., j:, :])
+        joints, local = self._split_motions(states)
         source = self._gaussians
         offset = states.new_zeros(*frames, len(source), 3)
         if rows is not None and offsets is not None:
             offset[..., rows, :] = offsets
         points = (source.means, source.quats, *self._bindings)
-        if states.is_cuda:
+        if torch.is_grad_enabled() and (states.requires_grad or offset.requires_grad):
+            from reference_model.deform_torch import move_frames
+        elif states.is_cuda:
             from reference_model.deform_cuda import move_frames
         else:
             from reference_model.deform_kernels import move_frames
@@ -162,6 +167,33 @@ class Rig:
         growth = self.stretch.by_particles(*local[:3])
         whole = source.expand(frames)
         return Gaussians(means, quats, self.widened(whole.scales, growth), whole.opacities, whole.colors)
+
+    def carry(self, states: Tensor, places: Tensor, bound: SurfacePoints) -> Tensor:
+        """Where other points of the person go, differentiably.
+
+        Args:
+            states: As in `apply`, [M, 6] or [T, M, 6].
+            places: The points in the photo, metres, [n, 3].
+            bound: What moves them, for example from `bind_points`.
+
+        Returns:
+            Metres, [n, 3] or [T, n, 3].
+        """
+        from reference_model.deform_torch import move_frames
+
+        bindings = (torch.from_numpy(getattr(bound, name)).to(places.device) for name in _Bindings._fields)
+        upright = places.new_tensor([1.0, 0.0, 0.0, 0.0]).expand(len(places), 4)
+        joints, local = self._split_motions(states)
+        still = states.new_zeros(*states.shape[:-2], len(places), 3)
+        return move_frames(self._parents, joints, local, (places, upright, *bindings), still)[0]
+
+    def _split_motions(self, states: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Motions of the joints and of the local particles: R - I, translation, centre, quaternion; world axes."""
+        j = self._n_joints
+        turn, shift, quaternion = self._world_motions(states)
+        joints = (turn[..., :j, :, :], shift[..., :j, :], self._centers[:j], quaternion[..., :j, :])
+        local = (turn[..., j:, :, :], shift[..., j:, :], self._centers[j:], quaternion[..., j:, :])
+        return joints, local
 
     def widened(self, scales: Tensor, growth: Tensor) -> Tensor:
         """Scales [..., N, 3] with both widths of the Gaussians on folding skin multiplied by `growth`, [..., n]."""

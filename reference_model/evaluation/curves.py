@@ -140,7 +140,7 @@ def travel_per_second(
     """Path length a second of a tracked point, in units of `scale`, after smoothing detector jitter away.
 
     Args:
-        points: `[T, 2]` px, NaN rows where nothing was found.
+        points: `[T, 2]` px or `[T, 3]`, NaN rows where nothing was found.
         scale: Length of the body in the same unit (the shoulder width).
         fps: Frames a second.
         smooth_frames: Width of the moving average.
@@ -149,7 +149,9 @@ def travel_per_second(
     if known.sum() <= smooth_frames:
         return 0.0
     times = np.arange(len(points))
-    filled = np.stack([np.interp(times, times[known], points[known, axis]) for axis in range(2)], -1)
+    filled = np.stack(
+        [np.interp(times, times[known], points[known, axis]) for axis in range(points.shape[1])], -1
+    )
     kernel = np.ones(smooth_frames) / smooth_frames
-    smooth = np.stack([np.convolve(filled[:, axis], kernel, "valid") for axis in range(2)], -1)
+    smooth = np.stack([np.convolve(filled[:, axis], kernel, "valid") for axis in range(points.shape[1])], -1)
     return float(np.linalg.norm(np.diff(smooth, axis=0), axis=-1).sum() / scale / (len(smooth) / fps))

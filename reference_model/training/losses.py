@@ -46,6 +46,8 @@ class LossWeights(NamedTuple):
     """Eyes and brows while the lids are down. A blink takes 5 % of the frames and few points: the mean over all of
     them hardly feels it, and networks trained without this term do not blink."""
     residual: float = 0.05
+    spectrum: float = 0.0
+    """Power above 10 Hz of the errors outside of the lips, mm^2; on where motion is trained through the renderer."""
 
 
 def _mean(value: Tensor, weight: Tensor) -> Tensor:

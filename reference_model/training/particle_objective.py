@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reference_model.body.particles import load_particles
+from reference_model.body.particles import GROUPS, load_particles
 from reference_model.body.template import load_template
 from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.model import MINI, AvatarModel, ModelConfig, config_dict
-from reference_model.networks.surface import rest_twists
+from reference_model.networks.surface import FPS, rest_twists
 from reference_model.training.batches import Batch
 from reference_model.training.face_geometry import FaceGeometry, Scene
 from reference_model.training.losses import (
@@ -23,6 +23,7 @@ from reference_model.training.losses import (
     point_loss,
     velocity_loss,
 )
+from reference_model.training.regularisers import fast_power
 
 __all__ = ["ParticleObjective"]
 
@@ -109,6 +110,8 @@ class ParticleObjective(nn.Module):
             "tether": weights.tether * self._tether(local, batch),
             "residual": weights.residual * (residual.offset * 1e3).square().mean(),
         }
+        if weights.spectrum:
+            losses["spectrum"] = weights.spectrum * self._tremble(full, joint_error)
         return losses
 
     @torch.no_grad()
@@ -141,6 +144,14 @@ class ParticleObjective(nn.Module):
             scene.rest_offset,
         )
         return self.model.head(driving, tokens, geometry.region)
+
+    def _tremble(self, point_error: Tensor, joint_error: Tensor) -> Tensor:
+        """Power above 10 Hz: of the points that no lip particle moves on the mean, of the joints' levers in all."""
+        group = self.model.particles.group[self.n_joints :][self.geometry.particle_index[:, 0]]
+        calm = (group != GROUPS.index("lips")).nonzero().squeeze(-1)
+        face = fast_power(point_error[:, :, calm] * 1e3, FPS).sum(-1).mean()
+        body = fast_power(joint_error * self.levers[:, None] * 1e3, FPS).sum((-2, -1)).mean()
+        return face + body
 
     def _tether(self, local: Tensor, batch: Batch) -> Tensor:
         """Distance of the particles' states from the animator's twists, in mm and hundredths of a radian."""

@@ -33,7 +33,7 @@ from reference_model.corpus.people.hair import hair_layer
 from reference_model.corpus.people.look import PersonLook, look_from_json, look_to_json
 from reference_model.corpus.people.skin import paint_body, paint_head, smoothstep
 
-__all__ = ["MadePerson", "load_person", "save_person"]
+__all__ = ["MadePerson", "load_person", "read_body", "save_person"]
 
 _SKIN_EDGE = 0.010
 """Metres: the body ends this far under the cloth, so that skin never pokes through and no gap shows at a hem."""
@@ -197,8 +197,8 @@ def save_person(path: Path, look: PersonLook, body: Body, seed: int) -> None:
         )  # fmt: skip
 
 
-def load_person(path: Path) -> MadePerson:
-    """Read and build a person that `save_person` wrote.
+def read_body(path: Path) -> tuple[PersonLook, Body, int]:
+    """Look, body and seed of a person that `save_person` wrote, without dressing it.
 
     Raises:
         AvatarBenchError: E402 the file is missing, broken or of another version.
@@ -206,11 +206,18 @@ def load_person(path: Path) -> MadePerson:
     try:
         with np.load(path, allow_pickle=False) as stored:
             look = look_from_json(json.loads(str(stored["look"])))
-            body = Body(stored["vertices"], stored["joints"])
-            seed = int(stored["seed"])
+            return look, Body(stored["vertices"], stored["joints"]), int(stored["seed"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise AvatarBenchError(
             "E402", "a made person cannot be read", where=path, expected="a file of save_person",
             got=str(error), fix="make the corpus's people again",
         ) from error  # fmt: skip
-    return MadePerson(look, body, seed)
+
+
+def load_person(path: Path) -> MadePerson:
+    """Read and build a person that `save_person` wrote.
+
+    Raises:
+        AvatarBenchError: E402 the file is missing, broken or of another version.
+    """
+    return MadePerson(*read_body(path))

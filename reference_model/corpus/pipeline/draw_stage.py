@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from media.errors import AvatarBenchError
-from media.video import write_video
 from reference_model.corpus.motion.motion_file import load_motion
 from reference_model.corpus.pipeline.clip_keys import draw_key
 from reference_model.corpus.pipeline.plan import FPS, SIDE_VIEWS_DEG, Corpus, open_corpus
@@ -157,10 +156,14 @@ def _draw(
 
 
 def _encode(corpus: Corpus, path: Path, frames: Frames) -> None:
+    from media.video import write_video  # drawing alone needs no encoder
+
     write_video(path, (rgb for rgb, _ in frames), FPS, crf=corpus.spec.crf, preset=_PRESET)
 
 
 def _encode_alpha(path: Path, frames: Frames) -> None:
+    from media.video import write_video
+
     grey = (np.repeat(alpha[..., None], 3, axis=2) for _, alpha in frames)
     write_video(path, grey, FPS, crf=_ALPHA_CRF, preset=_PRESET)
 

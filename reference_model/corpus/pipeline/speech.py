@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from media.audio import load_audio, write_wav
 from media.errors import AvatarBenchError
 from reference_model.corpus.pipeline.content_cache import write_json
 from reference_model.corpus.pipeline.external import output_of_command, time_like
@@ -34,6 +33,8 @@ def make_speech(corpus: Corpus, clips: Sequence[str], advance: Callable[[str], N
     Raises:
         AvatarBenchError: E203, E606 when the command's sound is silent, too long or missing.
     """
+    from media.audio import write_wav
+
     rows = read_utterances(corpus)
     (corpus.folder / "speech").mkdir(exist_ok=True)
     with SpeechSynthesizer(MAX_RANDOM_VARIANTS, VOICE_SEED) as synthesizer:
@@ -54,6 +55,8 @@ def make_speech(corpus: Corpus, clips: Sequence[str], advance: Callable[[str], N
 
 
 def _spoken_by_command(corpus: Corpus, synthesizer: SpeechSynthesizer, row: dict[str, Any]) -> Utterance:
+    from media.audio import load_audio
+
     command, clip_s = corpus.spec.tts_command, corpus.spec.clip_s
     assert command is not None
     with output_of_command("--tts-command", command, ".wav", text=row["text"]) as out:
