@@ -53,10 +53,12 @@ def create(
     output: Annotated[Path, typer.Option("--out", "-o", help="The .avatar file to write.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     initial: Annotated[
-        str, typer.Option(help="What the optimisation starts from: template, or forward (one pass of a network).")
+        str,
+        typer.Option(help="What the optimisation starts from: template, or forward (one pass of a network)."),
     ] = "template",
     iterations: Annotated[
-        int | None, typer.Option(min=0, max=5000, help="Of the optimisation; 0: none. Default: 400, forward 200.")
+        int | None,
+        typer.Option(min=0, max=5000, help="Of the optimisation; 0: none. Default: 400, forward 200."),
     ] = None,
 ) -> None:
     """Make an avatar of a photograph (about a minute; some seconds with --initial forward --iterations 0)."""
