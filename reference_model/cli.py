@@ -128,7 +128,7 @@ def drive(
     from reference_model.animate import FPS, SAMPLES_PER_FRAME, Animator
     from reference_model.avatar.io import load_avatar
 
-    animator = Animator(load_avatar(avatar_file))
+    animator = Animator(load_avatar(avatar_file), _personal_model(avatar_file))
     photo = animator.avatar.camera
     camera = animator.camera(wanted or (photo.width - photo.width % 2, photo.height - photo.height % 2), yaw)
     n_frames = -(-len(samples) // SAMPLES_PER_FRAME)
@@ -143,6 +143,21 @@ def drive(
         )
         write_video(output, _pictures(frames, behind == "transparent", advance), FPS, audio=samples)
     out.print(f"{output}: {n_frames} frames of {camera.width}x{camera.height} at {FPS} a second")
+
+
+def _weights_beside(avatar_file: Path) -> Path:
+    """Where personal weights of an avatar stand: PERSON.weights.safetensors."""
+    return avatar_file.with_name(avatar_file.stem + ".weights.safetensors")
+
+
+def _personal_model(avatar_file: Path) -> AvatarModel | None:
+    """The networks that `avatar personalize` left beside an avatar; None for the shipped ones."""
+    weights = _weights_beside(avatar_file)
+    if not weights.is_file():
+        return None
+    from reference_model.networks.model import load_model
+
+    return load_model(weights)
 
 
 def _sound(
@@ -318,6 +333,50 @@ def train(
         table.add_row(name, f"{figures[f'before_{name}']:.5f}", f"{figures[f'after_{name}']:.5f}")
     Console(highlight=False).print(table)
     Console(highlight=False).print(f"{out / 'weights.safetensors'}: {steps} steps")
+
+
+@app.command()
+def personalize(
+    source: Annotated[Path, typer.Argument(metavar="PERSON", help="A photograph, or an .avatar.")],
+    output: Annotated[Path, typer.Option("--out", "-o", help="The .avatar file; weights go beside it.")],
+    scope: Annotated[
+        Literal["appearance", "all"], typer.Option(help="What is tuned: looks in motion, or the whole model.")
+    ] = "all",
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 100,
+    clips: Annotated[int, typer.Option(min=1, help="Talking clips that are made of the person.")] = 6,
+    seconds: Annotated[float, typer.Option(min=1.0, max=10.0, help="Length of each.")] = 4.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Train on the CPU even where there is a GPU.")] = False,
+) -> None:
+    """Tune the deformer to one person, on talking clips that are made of that person."""
+    _check_output(output, ".avatar")
+    from reference_model.avatar.io import load_avatar, save_avatar
+    from reference_model.training.personal import personalize as tune
+    from reference_model.training.rendered_trainer import RenderedOptions
+
+    if source.suffix == ".avatar":
+        avatar = load_avatar(source)
+    else:
+        from media.image import load_image
+        from reference_model.avatar.personalize import create_avatar
+
+        avatar = create_avatar(load_image(source), seed=seed)
+    options = RenderedOptions(
+        scope=scope, steps=steps, clips=1, pictures=2, seed=seed, checkpoint_every=steps, learning_rate=2e-3
+    )
+    weights = _weights_beside(output)
+    with bar("personalize", float(steps)) as advance:
+        figures = tune(
+            avatar, weights, options, clips=clips, seconds=seconds, cpu=cpu,
+            progress=lambda step, terms: advance(f"personalize, loss {terms['total']:.4f}", step),
+        )  # fmt: skip
+    save_avatar(output, avatar)
+    for name in ("picture", "face", "gap"):
+        if f"after_{name}" in figures:
+            out.print(
+                f"held-out clip, {name}: {figures[f'before_{name}']:.4f} -> {figures[f'after_{name}']:.4f}"
+            )
+    out.print(f"{output} and {weights}: avatar drive {output} speech.wav -o talk.mp4 uses both")
 
 
 @app.command("evaluate-motion")

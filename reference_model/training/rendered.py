@@ -19,7 +19,7 @@ from reference_model.training.corpus_batches import CorpusBatches
 from reference_model.training.losses import LossWeights
 from reference_model.training.particle_objective import ParticleObjective
 from reference_model.training.rendered_batches import RenderedBatches
-from reference_model.training.rendered_file import PackedClip, load_packed
+from reference_model.training.rendered_file import PackedClip, PackedFile, load_packed
 from reference_model.training.rendered_objective import RenderedObjective
 from reference_model.training.rendered_trainer import (
     MixedObjective,
@@ -29,7 +29,7 @@ from reference_model.training.rendered_trainer import (
     read_checkpoint,
 )
 
-__all__ = ["train_rendered", "validation_loss"]
+__all__ = ["train_packed", "train_rendered", "validation_loss"]
 
 _log = logging.getLogger(__name__)
 _SHEET_PICTURES = 6
@@ -65,15 +65,33 @@ def train_rendered(
     Raises:
         AvatarBenchError: E401 for data that cannot be read, E502 for weights, E504 for options that do not fit.
     """
+    if resume:
+        read_checkpoint(out, options)  # before minutes of preparation
+    return train_packed(
+        load_packed(data), out, options,
+        start=start, geometry=geometry, cpu=cpu, resume=resume, progress=progress,
+    )  # fmt: skip
+
+
+def train_packed(
+    packed: PackedFile,
+    out: Path,
+    options: RenderedOptions,
+    *,
+    start: Path | None = None,
+    geometry: Path | None = None,
+    cpu: bool = False,
+    resume: bool = False,
+    progress: Progress | None = None,
+    command: str = "avatar train --preset mini",
+) -> dict[str, float]:
+    """As `train_rendered`, of data in memory; `command` is what the weights say they came from."""
     if options.geometry_batch and (geometry is None or options.scope != "all"):
         raise AvatarBenchError(
             "E504", "geometry can be mixed in with --scope all and --geometry FILE only", where="--geometry-batch"
         )  # fmt: skip
-    if resume:
-        read_checkpoint(out, options)  # before minutes of preparation
     accelerator = make_accelerator(cpu)
     device = accelerator.device
-    packed = load_packed(data)
     batches = RenderedBatches(packed, device, options.frames)
     model = _trainable(start)
     rendered = RenderedObjective(
@@ -107,7 +125,7 @@ def train_rendered(
                 "kind": "AvatarModel",
                 "config": config_dict(model.config),
                 "options": asdict(options) | {"processes": accelerator.num_processes},
-                "command": "avatar train --preset mini",
+                "command": command,
                 "data_sha256": packed.sha256,
                 "geometry_sha256": None if corpus is None else corpus.sha256,
                 "torch": torch.__version__,
