@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from reference_model.animate import Background, Frame
     from reference_model.avatar.personalize import Initial
     from reference_model.corpus.speech.synthesis import Utterance
+    from reference_model.evaluation.modules import ModuleEffect
     from reference_model.networks.model import AvatarModel
     from reference_model.networks.text_fusion import TextTokens
 
@@ -54,14 +55,14 @@ def create(
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     initial: Annotated[
         str,
-        typer.Option(help="What the optimisation starts from: template, or forward (one pass of a network)."),
-    ] = "template",
+        typer.Option(help="What the optimisation starts from: forward (one pass of a network), or template."),
+    ] = "forward",
     iterations: Annotated[
         int | None,
-        typer.Option(min=0, max=5000, help="Of the optimisation; 0: none. Default: 400, forward 200."),
+        typer.Option(min=0, max=5000, help="Of the optimisation; 0: none. Default: 200, template 400."),
     ] = None,
 ) -> None:
-    """Make an avatar of a photograph (about a minute; some seconds with --initial forward --iterations 0)."""
+    """Make an avatar of a photograph (about a minute; some seconds with --iterations 0)."""
     start = parse_initial(initial)
     _check_output(output, ".avatar")
     from media.image import load_image
@@ -233,6 +234,9 @@ def modules(
     speech: Annotated[Path, typer.Argument(help="Speech: any sound file.")],
     seconds: Annotated[float, typer.Option(min=0.5, max=60.0, help="How much of it.")] = 4.0,
     size: Annotated[str, typer.Option(help="Width x height of the pictures that are compared.")] = "384x512",
+    photo: Annotated[
+        Path | None, typer.Option(help="A photograph: also turn off the switches of the paper's Table 3.")
+    ] = None,
 ) -> None:
     """Show the model's modules: parameters, and how much the pictures change without each."""
     wanted = parse_size(size)
@@ -240,24 +244,33 @@ def modules(
 
     samples = load_audio(speech, duration_s=seconds)
     from reference_model.avatar.io import load_avatar
-    from reference_model.evaluation.modules import module_effects, untrained_modules
+    from reference_model.evaluation.modules import module_effects, switch_effects, untrained_modules
     from reference_model.networks.model import load_model
 
     avatar, model = load_avatar(avatar_file), load_model()
-    table = Table(title=f"{avatar_file.name}, {len(samples) / 16_000:.1f} s of {speech.name}, {size}")
+    heard = f"{len(samples) / 16_000:.1f} s of {speech.name}, {size}"
+    _print_effects(f"{avatar_file.name}, {heard}", module_effects(avatar, model, samples, wanted))
+    if photo is not None:
+        from media.image import load_image
+
+        _print_effects(f"{photo.name}, {heard}", switch_effects(load_image(photo), model, samples, wanted))
+    out.print(f"{sum(p.numel() for p in model.parameters()):,} parameters in all")
+    for name in untrained_modules(model):
+        out.print(f"untrained: {name}")
+
+
+def _print_effects(title: str, effects: Iterable[ModuleEffect]) -> None:
+    table = Table(title=title)
     table.add_column("module")
     table.add_column("equation")
     table.add_column("parameters", justify="right")
     table.add_column("PSNR without it, dB", justify="right")
-    for effect in module_effects(avatar, model, samples, wanted):
+    for effect in effects:
         changed = "no change" if effect.psnr_db == float("inf") else f"{effect.psnr_db:.1f}"
         table.add_row(
             effect.name, effect.source, f"{effect.parameters:,}" if effect.parameters else "", changed
         )
     out.print(table)
-    out.print(f"{sum(p.numel() for p in model.parameters()):,} parameters in all")
-    for name in untrained_modules(model):
-        out.print(f"untrained: {name}")
 
 
 @app.command()

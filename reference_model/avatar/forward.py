@@ -49,6 +49,8 @@ _SMALLEST_HAND_PX = 12
 _NEAREST = 4
 _REACH_BARE_M, _REACH_M = 0.006, 0.025
 _SEEN_TOLERANCE_M = 0.008
+_EYELID = 0.1  # of the template's mask
+_SIDES = ("left", "right")
 _HANDS = ("hand_left", "hand_right")
 _NO_DETAIL = ("body", "foot_left", "foot_right")
 
@@ -149,6 +151,7 @@ def canvas_photo(
     distance, nearest = KDTree(network.query_position.cpu().numpy()).query(bound.position, k=_NEAREST)
     share = 1 / (np.asarray(distance) + 1e-3)
     bare = bare_points(template, points.triangle, points.barycentric)
+    reach = np.where(bare, _REACH_BARE_M, _REACH_M) * ~_folded_away(builder, points, canvas)
     one = CanvasPhoto(
         body=crops.body.drawn(gaussians, canvas.two_sided),
         head=crops.head.drawn(gaussians, canvas.two_sided),
@@ -164,7 +167,7 @@ def canvas_photo(
         share=torch.from_numpy((share / share.sum(1, keepdims=True)).astype(np.float32)),
         bone_index=torch.from_numpy(bound.bone_index.astype(np.int64)),
         bone_weight=torch.from_numpy(bound.bone_weight),
-        reach=torch.from_numpy(np.where(bare, _REACH_BARE_M, _REACH_M).astype(np.float32)),
+        reach=torch.from_numpy(reach.astype(np.float32)),
     )
     return CanvasPhoto(*(getattr(one, name)[None] for name in CanvasPhoto.__dataclass_fields__))
 
@@ -214,6 +217,15 @@ def forward_pass(
     found = network(photo, hand_enhance=hand_enhance, weight_decoder=weight_decoder)
     own = Corrections(*(part[0] for part in found.corrections))
     return corrected(canvas, own), SkinWeights.of_dense(found.skin[0])
+
+
+def _folded_away(builder: CanvasBuilder, points: SurfacePoints, canvas: Canvas) -> np.ndarray:
+    """What only speech and blinks bring to light, [N] bool: no picture that the network learns from shows it."""
+    template = builder.template
+    mouth = template.region_faces("mouth_cavity", "tongue", "teeth_upper", "teeth_lower")[points.triangle]
+    eyelid = (template.eyelid[template.faces[points.triangle]] * points.barycentric).sum(1) > _EYELID
+    eyeball = template.region_faces(*(f"eye_{part}_{side}" for part in ("front", "back") for side in _SIDES))
+    return mouth | ((eyelid | eyeball[points.triangle]) & ~canvas.seen.numpy())
 
 
 def _attributes(

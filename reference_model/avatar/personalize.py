@@ -29,7 +29,16 @@ from reference_model.photo.layers import paint_out
 from reference_model.photo.silhouette import silhouette_offsets
 from reference_model.reconstruction.reconstruction_file import load_canvas_network
 
-__all__ = ["STAGES", "FittedPhoto", "Initial", "Progress", "create_avatar", "fit_photo", "one_thread"]
+__all__ = [
+    "ITERATIONS",
+    "STAGES",
+    "FittedPhoto",
+    "Initial",
+    "Progress",
+    "create_avatar",
+    "fit_photo",
+    "one_thread",
+]
 
 Initial = Literal["template", "forward"]
 """What the optimisation starts from: the template's canvas, or what the reconstruction `mini` makes of it."""
@@ -41,7 +50,8 @@ STAGES = ("landmarks", "matte", "fit", "silhouette", "gaussians", "optimise", "f
 
 _N_GAUSSIANS = 30_000
 _WORK_SIZE = 1280  # px, longer side; larger photographs are reduced first
-_ITERATIONS: dict[Initial, int] = {"template": 400, "forward": 200}
+ITERATIONS: dict[Initial, int] = {"template": 400, "forward": 200}
+"""Of the optimisation, by what it starts from."""
 _BODY_PIXELS, _DETAIL_PIXELS = 512 * 400, 256 * 256
 
 
@@ -60,9 +70,10 @@ class FittedPhoto(NamedTuple):
     points: SurfacePoints
     canvas: Canvas
 
-    def forward(self) -> tuple[Canvas, SkinWeights]:
+    def forward(self, *, hand_enhance: bool = True) -> tuple[Canvas, SkinWeights]:
         """One pass of the reconstruction `mini`: the canvas as it corrects it, and the person's skinning weights."""
-        return forward_pass(self.builder, self.points, self.canvas, load_canvas_network())
+        network = load_canvas_network()
+        return forward_pass(self.builder, self.points, self.canvas, network, hand_enhance=hand_enhance)
 
     def optimised(
         self, canvas: Canvas, iterations: int, seed: int, progress: Callable[[float], None]
@@ -122,7 +133,7 @@ def create_avatar(
     seed: int = 0,
     progress: Progress | None = None,
     n_gaussians: int = _N_GAUSSIANS,
-    initial: Initial = "template",
+    initial: Initial = "forward",
     iterations: int | None = None,
 ) -> Avatar:
     """Make an avatar from one photograph of a person.
@@ -145,7 +156,7 @@ def create_avatar(
         fitted = fit_photo(image, seed=seed, progress=progress, n_gaussians=n_gaussians)
         canvas, skin = (fitted.canvas, None) if initial == "template" else fitted.forward()
         report("optimise", 0.0)
-        steps = _ITERATIONS[initial] if iterations is None else iterations
+        steps = ITERATIONS[initial] if iterations is None else iterations
         gaussians = fitted.optimised(canvas, steps, seed, lambda done: report("optimise", done))
         report("finish", 0.0)
         avatar = fitted.avatar(gaussians, _meta(image, fitted, seed, initial, steps), skin)

@@ -1,5 +1,7 @@
 """What each module of the model is worth to the pictures: left out, by how many dB do they change?
 
+`switch_effects` does the same for six switches of the paper's Table 3, on an avatar made of a photograph.
+
 The change is the PSNR between the pictures of the whole model and those without the module, over the same speech, noise
 and view: a small number is a large change. What no weights use yet is listed by name as untrained.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,17 +20,21 @@ from torch import Tensor, nn
 
 from media.threads import one_torch_thread
 from reference_model.animate import Animator, FrameView
+from reference_model.avatar.gaussians import Gaussians
 from reference_model.avatar.io import Avatar
+from reference_model.avatar.optimise import Canvas
+from reference_model.avatar.personalize import ITERATIONS, fit_photo, one_thread
 from reference_model.body.particles import GROUPS, load_particles
 from reference_model.body.template import REGIONS
 from reference_model.deform import Rig
 from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.model import BASE, MINI_TEXT, AvatarModel, ModelConfig
 from reference_model.reconstruction.head_encoder import FusionHead
+from reference_model.reconstruction.reconstruction_file import load_canvas_network
 from reference_model.reconstruction.reconstructor import BASE as RECONSTRUCTION_BASE
 from reference_model.reconstruction.reconstructor import Reconstructor
 
-__all__ = ["ModuleEffect", "module_effects", "untrained_modules"]
+__all__ = ["ModuleEffect", "module_effects", "switch_effects", "untrained_modules"]
 
 _EVERY = 5  # pictures: five a second are enough for a mean over an utterance
 _HAND_REGIONS = [REGIONS.index(name) for name in ("hand_left", "hand_right")]
@@ -87,6 +94,65 @@ def module_effects(
     yield ModuleEffect("widening of unfolding skin", "rule", 0, _psnr_db(pictures(rigid, whole), expected))
 
 
+def switch_effects(
+    image: np.ndarray, model: AvatarModel, samples: np.ndarray, size: tuple[int, int], seed: int = 0
+) -> Iterator[ModuleEffect]:
+    """Make an avatar by the reconstruction `mini`, and turn off one switch of Table 3 after the other.
+
+    Args:
+        image: Photograph, [H, W, 3] uint8.
+        model: Trained deformer.
+        samples: Speech at 16 kHz, [S] float32.
+        size: Width and height of the pictures, px.
+        seed: Of avatar and performance.
+
+    Yields:
+        The effects, in the order of the table.
+    """
+
+    def optimised(canvas: Canvas) -> Gaussians:
+        return fitted.optimised(canvas, ITERATIONS["forward"], seed, lambda done: None)
+
+    with one_thread():
+        fitted = fit_photo(image, seed=seed)
+        corrected, skin = fitted.forward()
+        avatar = fitted.avatar(optimised(corrected), {}, skin)
+        no_hands, their_skin = fitted.forward(hand_enhance=False)
+        without_hands = fitted.avatar(optimised(no_hands), {}, their_skin)
+    animator = Animator(avatar, model)
+    moved: list[Motion] = list(animator.motion(samples, seed=seed))[::_EVERY]
+    camera, rig = animator.camera(size), animator.context.rig
+
+    def pictures(of: Avatar, moved: list[Motion]) -> list[np.ndarray]:
+        view, its_rig = FrameView(of, camera), rig if of is avatar else Rig(of)
+        with one_torch_thread():
+            return [view.draw(its_rig.apply(states, residuals)).rgb for states, residuals in moved]
+
+    expected = pictures(avatar, moved)
+    network = load_canvas_network().reconstructor
+    hand_parts = [part for name, part in network.named_parameters() if ".hand." in name]
+    assert network.weights is not None
+    people: list[tuple[str, list[nn.Module | Tensor], Avatar]] = [
+        ("fine-tuned Gaussian decoder", [network.decoder], fitted.avatar(corrected.gaussians(), {}, skin)),
+        ("hand enhancement", [*hand_parts], without_hands),
+        ("weight decoder", [network.weights], replace(avatar, skin=None)),
+    ]
+    for name, parts, other in people:
+        yield ModuleEffect(
+            f"w/o {name}", "Table 3", _count(parts), _psnr_db(pictures(other, moved), expected)
+        )
+    ours = {
+        "implicit motion tokens": "local particles (level 1)",
+        "hand gesture offsets": "hand residuals",
+        "face expression offsets": "face residuals",
+    }
+    outputs = {name: (parts, without) for name, _, parts, without in _outputs(rig)}
+    for name, module in ours.items():
+        parts, without = outputs[module]
+        found = pictures(avatar, [without(states, residuals) for states, residuals in moved])
+        yield ModuleEffect(f"w/o {name}", "Table 3", _count(parts(model)), _psnr_db(found, expected))
+
+
 def untrained_modules(model: AvatarModel) -> list[str]:
     """What no weights use yet: modules that `model` lacks, and outputs whose last layer is still zero."""
     names = [
@@ -107,7 +173,7 @@ def untrained_modules(model: AvatarModel) -> list[str]:
 
 
 def _reconstruction_parts() -> Iterator[tuple[str, nn.Module]]:
-    """The parts of section 3.1 that weights are trained for; none are."""
+    """The parts of section 3.1 at the paper's scale; only `mini` is trained."""
     with torch.device("meta"):
         model = Reconstructor()
         fusion = FusionHead(RECONSTRUCTION_BASE.dim_head, RECONSTRUCTION_BASE.dim_head)

@@ -67,7 +67,7 @@ class CanvasPhoto:
     bone_weight: Tensor
     """[B, N, 8], rows sum to 1."""
     reach: Tensor
-    """Largest offset along each axis, [B, N] metres."""
+    """Largest offset along each axis, [B, N] metres; 0 for Gaussians that stay as they are in all respects."""
 
     def to(self, device: torch.device | str) -> CanvasPhoto:
         """The same on `device`."""
@@ -149,7 +149,21 @@ class CanvasNetwork(nn.Module):
         if weights is not None and weight_decoder:
             skin = weights(of_points, template_skin, allowed)
         corrections = self.reconstructor.decoder.corrections(of_points, limits)
-        return CanvasPass(corrections, skin, template_skin, allowed, queries)
+        return CanvasPass(_kept(corrections, photo.reach > 0), skin, template_skin, allowed, queries)
+
+
+def _kept(corrections: Corrections, free: Tensor) -> Corrections:
+    """None where not free, [B, N]."""
+    offset, log_scale, turn, opacity_logit, color = corrections
+    identity = turn.new_tensor([1.0, 0.0, 0.0, 0.0])
+    wide = free[..., None]
+    return Corrections(
+        offset * wide,
+        log_scale * wide,
+        torch.where(wide, turn, identity),
+        opacity_logit * free,
+        color * wide,
+    )
 
 
 def _weighted(tokens: Tensor, index: Tensor, share: Tensor) -> Tensor:

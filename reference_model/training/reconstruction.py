@@ -26,7 +26,7 @@ from torch import Tensor
 from reference_model.body.template import load_template
 from reference_model.reconstruction.canvas_network import CanvasNetwork, CanvasPass
 from reference_model.reconstruction.fine_tune import point_penalty
-from reference_model.reconstruction.reconstruction_file import save_canvas_network
+from reference_model.reconstruction.reconstruction_file import load_canvas_network, save_canvas_network
 from reference_model.reconstruction.weight_decoder import divergence
 from reference_model.training.reconstruction_batch import Batch, Drawn, collate, drawn_views, to_device
 from reference_model.training.reconstruction_people import people_files
@@ -41,7 +41,7 @@ from reference_model.training.reconstruction_samples import (
     draw_samples,
 )
 
-__all__ = ["Options", "batch_loss", "held_out_psnr", "main", "train"]
+__all__ = ["Options", "batch_loss", "held_out_psnr", "main", "solid_psnr", "train"]
 
 _log = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ def held_out_psnr(network: CanvasNetwork, samples: Sequence[Sample]) -> dict[str
         for name, views in _VIEWS.items():
             for view in views:
                 if float(both[0][view].weight) > 0:
-                    found[name].append((_psnr(both[0][view]), _psnr(both[1][view])))
+                    found[name].append((solid_psnr(both[0][view]), solid_psnr(both[1][view])))
     return {
         name: (sum(a for a, _ in pairs) / len(pairs), sum(b for _, b in pairs) / len(pairs))
         for name, pairs in found.items()
@@ -220,7 +220,8 @@ def held_out_psnr(network: CanvasNetwork, samples: Sequence[Sample]) -> dict[str
     }
 
 
-def _psnr(drawn: Drawn) -> float:
+def solid_psnr(drawn: Drawn) -> float:
+    """PSNR of one view of one sample where the person is solid (alpha > 0.9), dB."""
     solid = drawn.true_alpha > 0.9
     error = (drawn.rgb.clamp(0, 1) - drawn.true_rgb)[solid].square().mean()
     return float(-10 * error.log10())
@@ -264,10 +265,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--jobs", type=int, default=1, help="processes that draw")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--measure", action="store_true", help="only measure the weights in --out")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     begin = time.monotonic()
     learn, held_out = people_files(options.folder, options.people, options.seed)
+    if options.measure:
+        tests = _drawn(held_out, 2 * options.seed + 1, 1, options.jobs)
+        _tell(held_out_psnr(load_canvas_network(options.out), tests))
+        return 0
     samples = _drawn(learn, 2 * options.seed, options.fits, options.jobs)
     tests = _drawn(held_out, 2 * options.seed + 1, 1, options.jobs)
     _log.info("%d samples drawn in %.0f s", len(samples) + len(tests), time.monotonic() - begin)
@@ -296,9 +302,13 @@ def main(arguments: list[str] | None = None) -> int:
     save_canvas_network(options.out, network, told)
     _log.info("%d steps in %.0f s", len(losses), time.monotonic() - begin)
     _log.info("gates of the hands: %s", [round(gate, 3) for gate in gates])
+    _tell(gained)
+    return 0
+
+
+def _tell(gained: dict[str, tuple[float, float]]) -> None:
     for name, (canvas, after) in gained.items():
         _log.info("held out, %s: canvas %.2f dB, pass %.2f dB", name, canvas, after)
-    return 0
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from reference_model.render import render
 from reference_model.render.camera import Camera
 from reference_model.training.reconstruction_samples import OTHER, Sample
 
-__all__ = ["Batch", "Drawn", "collate", "drawn_views", "to_device"]
+__all__ = ["Batch", "Drawn", "collate", "drawn_gaussians", "drawn_views", "to_device"]
 
 _PADDED = (
     "attributes",
@@ -127,16 +127,29 @@ def drawn_views(
         groups: Places in `Sample.targets`.
         grey: Behind the person, [B].
     """
-    canvas = batch.canvas
+    canvas, skin = batch.canvas, None
     if found is not None:
-        corrections = Corrections(*(_masked(part, batch.real) for part in found.corrections))
-        canvas = corrected(canvas, corrections)
-    still = canvas.gaussians()
+        canvas = corrected(canvas, Corrections(*(_masked(part, batch.real) for part in found.corrections)))
+        skin = found.skin
+    return drawn_gaussians(batch, canvas.gaussians(), skin, groups, grey)
+
+
+def drawn_gaussians(
+    batch: Batch, still: Gaussians, skin: Tensor | None, groups: Sequence[Sequence[int]], grey: Tensor
+) -> list[list[Drawn]]:
+    """As `drawn_views`, of any Gaussians [B, N] on the points of the canvases.
+
+    Args:
+        batch: B samples.
+        still: In the pose of the photographs.
+        skin: Skinning weights [B, N, J]; None for the template's.
+        groups: Places in `Sample.targets`.
+        grey: Behind the person, [B].
+    """
     moved = still
     if any(OTHER in group for group in groups):
-        skin = _template_skin(batch) if found is None else found.skin
-        moved = _moved(still, skin, batch.motion)
-    return [_drawn_group(batch, canvas, still, moved, group, grey) for group in groups]
+        moved = _moved(still, _template_skin(batch) if skin is None else skin, batch.motion)
+    return [_drawn_group(batch, still, moved, group, grey) for group in groups]
 
 
 def _masked(part: Tensor, real: Tensor) -> Tensor:
@@ -159,12 +172,12 @@ def _moved(gaussians: Gaussians, skin: Tensor, motion: Tensor) -> Gaussians:
 
 
 def _drawn_group(
-    batch: Batch, canvas: Canvas, still: Gaussians, moved: Gaussians, group: Sequence[int], grey: Tensor
+    batch: Batch, still: Gaussians, moved: Gaussians, group: Sequence[int], grey: Tensor
 ) -> list[Drawn]:
     n_samples = len(batch.samples)
     targets = [sample.targets[view] for view in group for sample in batch.samples]  # views before samples
     gaussians = _stacked([moved if view == OTHER else still for view in group])
-    two_sided, real = (part.repeat(len(group), 1) for part in (canvas.two_sided, batch.real))
+    two_sided, real = (part.repeat(len(group), 1) for part in (batch.canvas.two_sided, batch.real))
     center = torch.stack([t.camera.center for t in targets])[:, None]
     with torch.no_grad():
         to_camera = center - gaussians.means

@@ -231,7 +231,7 @@ def small_photo(shared_data: Path) -> np.ndarray:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(personalize, "_ITERATIONS", {"template": 30, "forward": 15})
+    monkeypatch.setattr(personalize, "ITERATIONS", {"template": 30, "forward": 15})
     shorter = tuple(dataclasses.replace(s, iterations=s.iterations // 3) for s in fitting._STAGES)
     monkeypatch.setattr(fitting, "_STAGES", shorter)
 
