@@ -90,7 +90,7 @@ def module_effects(
         found = pictures(rig, [without(states, residuals) for states, residuals in whole])
         yield ModuleEffect(name, source, _count(parts(model)), _psnr_db(found, expected))
     rigid = copy.copy(rig)
-    rigid.widened = lambda scales, growth: scales
+    rigid.widened = lambda scales, growth: scales.clone()  # the residuals multiply it in place
     yield ModuleEffect("widening of unfolding skin", "rule", 0, _psnr_db(pictures(rigid, whole), expected))
 
 
