@@ -13,8 +13,8 @@ import torch
 
 from media.errors import AvatarBenchError
 from media.files import atomic_write
-from reference_model.networks.model import AvatarModel, config_dict, load_model
-from reference_model.networks.weights import save_weights
+from reference_model.networks.model import WEIGHTS, AvatarModel, config_dict, load_model
+from reference_model.networks.weights import read_metadata, save_weights
 from reference_model.training.corpus_batches import CorpusBatches
 from reference_model.training.losses import LossWeights
 from reference_model.training.particle_objective import ParticleObjective
@@ -130,6 +130,7 @@ def train_packed(
                 "geometry_sha256": None if corpus is None else corpus.sha256,
                 "torch": torch.__version__,
                 "held_out": figures,
+                "start": read_metadata(WEIGHTS if start is None else start, "AvatarModel"),
             }
             save_weights(out / "weights.safetensors", model.state_dict(), document)
             write_film(out / "validation.mp4", rendered, batches, batches.held_out[0])
