@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from media.image import load_image
 from reference_model.animate import Animator
+from reference_model.avatar.personalize import ITERATIONS
 from reference_model.body.particles import GROUPS, load_particles
 from reference_model.evaluation.long_run import live_states, minutes
-from reference_model.evaluation.modules import module_effects, untrained_modules
+from reference_model.evaluation.modules import module_effects, switch_effects, untrained_modules
 from reference_model.networks.model import load_model
+from reference_model.photo import fitting
 from tests.template_avatar import template_avatar
 
 
@@ -77,3 +83,24 @@ def test_twists_neither_grow_nor_vanish_in_lasting_speech(animator):
     assert 0.8 < third.shift_mm / second.shift_mm < 1.25
     assert third.largest_rad < 2.6
     assert third.megabytes - second.megabytes < 20
+
+
+def test_each_switch_of_table_3_changes_the_pictures_of_a_real_photographs_avatar(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(ITERATIONS, "forward", 6)
+    shorter = tuple(dataclasses.replace(s, iterations=s.iterations // 3) for s in fitting._STAGES)
+    monkeypatch.setattr(fitting, "_STAGES", shorter)
+    image = load_image(shared_data / "photos" / "half_body" / "woman_0035.jpg")
+    small = cv2.resize(image[:, 128:896], (384, 512), interpolation=cv2.INTER_AREA)
+    effects = {e.name: e for e in switch_effects(small, load_model(), babble(0.6), (192, 256))}
+    assert list(effects) == [
+        "w/o fine-tuned Gaussian decoder",
+        "w/o hand enhancement",
+        "w/o weight decoder",
+        "w/o implicit motion tokens",
+        "w/o hand gesture offsets",
+        "w/o face expression offsets",
+    ]
+    assert all(25 < effect.psnr_db < 90 for effect in effects.values()), effects
+    assert effects["w/o implicit motion tokens"].psnr_db < effects["w/o face expression offsets"].psnr_db
