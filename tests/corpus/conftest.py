@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from reference_model.corpus.pipeline.plan import Corpus, CorpusSpec, open_corpus
+from reference_model.corpus.pipeline.stages import STAGES, create_corpus
 from reference_model.corpus.speech.synthesis import SpeechSynthesizer, Utterance, Voice
 
 
@@ -20,3 +22,12 @@ def spoken(synthesizer: SpeechSynthesizer) -> Utterance:
         "Maybe my baby boy will push five big beautiful moons. Hello, father, we saw her apple pie at home."
     )
     return synthesizer.speak(text, Voice("en-us", "f3", 150)).padded(0.8, 1.2)
+
+
+@pytest.fixture(scope="session")
+def talking_corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """One person with one clip of 60 pictures, 192x256 px, by the real stages up to the clips."""
+    spec = CorpusSpec(n_people=1, n_clips=1, seed=0, clip_s=2.4, width=192, height=256)
+    corpus = open_corpus(tmp_path_factory.mktemp("corpus"), spec)
+    create_corpus(corpus, lambda *_: None, stages=STAGES[: STAGES.index("filters")])
+    return corpus

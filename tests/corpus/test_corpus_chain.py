@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +12,13 @@ import pytest
 from media.audio import load_audio
 from media.video import SPEECH, SoundCodec, add_sound, probe, read_frames, write_video
 from reference_model.corpus.pipeline.filters import make_filters
-from reference_model.corpus.pipeline.plan import Corpus, CorpusSpec, open_corpus
-from reference_model.corpus.pipeline.stages import STAGES, create_corpus
-
-CLIP_S = 2.4
+from reference_model.corpus.pipeline.plan import Corpus
+from reference_model.corpus.pipeline.stages import create_corpus
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
-    folder = tmp_path_factory.mktemp("corpus")
-    opened = open_corpus(
-        folder, CorpusSpec(n_people=1, n_clips=1, seed=0, clip_s=CLIP_S, width=192, height=256)
-    )
-    create_corpus(opened, lambda *_: None, stages=STAGES[: STAGES.index("filters")])
-    return opened
+def corpus(talking_corpus: Corpus) -> Corpus:
+    return talking_corpus
 
 
 @pytest.fixture(scope="module")
