@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from baselines.pose_driven_network import PoseDrivenNetwork
 from reference_model.body.particles import load_particles
 from reference_model.body.template import load_template
+from reference_model.networks.surface import FPS
 from reference_model.training.batches import Batch
 from reference_model.training.face_geometry import FaceGeometry
 from reference_model.training.losses import (
@@ -22,6 +23,7 @@ from reference_model.training.losses import (
     point_loss,
     velocity_loss,
 )
+from reference_model.training.regularisers import tremble_loss
 
 __all__ = ["PoseDrivenObjective"]
 
@@ -75,6 +77,8 @@ class PoseDrivenObjective(nn.Module):
             "velocity": weights.velocity * velocity_loss(error, point, frames),
             "joints": weights.joints * joint_loss(joint_error, self.levers, frames),
             "joint_velocity": weights.joint_velocity * joint_loss(joint_error.diff(dim=1), self.levers, both),
+            "spectrum": weights.spectrum
+            * tremble_loss(error[:, :, geometry.calm], joint_error, self.levers, FPS),
             "actions": _ACTION_WEIGHT * (action_error * frames).sum() / frames.sum().clamp(min=1e-6),
         }
 

@@ -292,7 +292,6 @@ def train(
     ] = None,
     geometry_batch: Annotated[int, typer.Option(min=0, help="Crops of it in each step.")] = 0,
     picture_weight: Annotated[float, typer.Option(help="Factor of the picture terms beside geometry.")] = 1.0,
-    spectrum: Annotated[float, typer.Option(help="Weight of tremble above 10 Hz beside geometry.")] = 1.0,
     weights: Annotated[
         Path | None, typer.Option(help="Weights to begin with; default: the shipped ones.")
     ] = None,
@@ -318,7 +317,6 @@ def train(
         checkpoint_every=checkpoint_every,
         picture_weight=picture_weight,
         geometry_batch=geometry_batch,
-        spectrum=spectrum,
         bfloat16=bfloat16,
     )
     with bar("train", float(steps)) as advance:

@@ -39,7 +39,7 @@ STYLE_FIELDS = (
 
 _LOWEST_LOG, _HIGHEST_LOG = -18.5, 10.0
 """Natural logarithm of mel power: rounding noise of 16-bit sound, and full scale."""
-_ROTATION_ERROR = 5e-4
+_ROTATION_ERROR = 1e-3
 """Largest error of a stored rotation, radians."""
 
 

@@ -42,7 +42,6 @@ def stroke_ends(wrist: np.ndarray, fps: float = FPS) -> np.ndarray:
         Seconds, [apexes].
     """
     speed = np.linalg.norm(np.diff(wrist, axis=0), axis=-1) * fps  # [T - 1], between pictures
-    speed = np.convolve(np.pad(speed, 1, mode="edge"), np.full(3, 1 / 3), "valid")
     ends, peak = [], 0.0
     for t in range(len(speed)):
         peak = max(peak, speed[t])
@@ -140,8 +139,9 @@ class _Clip:
         utterance = load_speech(corpus, self.name)
         look, body, _ = read_body(corpus.path("people", self.person, "npz"))
         rest = solve_arms(_template(), body.joints, look.arms)
-        self._body = BodyShape(body.vertices, body.joints, rest)
         done = load_motion(path)
+        # As in the benchmark: the avatar is made of the clip's first picture, and stands in its expression.
+        self._body = BodyShape(body.vertices, body.joints, rest, done.actions[0])
         n = len(done.actions)
         self.samples = utterance.samples
         self._innovations = sample_innovations(n, told["seed"], FPS)

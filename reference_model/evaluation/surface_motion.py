@@ -32,13 +32,16 @@ class BodyShape(NamedTuple):
     """Joint heads at rest, [J, 3]."""
     rest_pose: np.ndarray
     """Bone rotations of the portrait, radians, [J, 3]."""
+    expression: np.ndarray | None = None
+    """Facial actions on the picture that the avatar is made of, [52]; none when None."""
 
 
 class MotionCurves(NamedTuple):
     """T pictures at 25 a second."""
 
     face: np.ndarray
-    """Displacement of the points of `FaceGeometry` before any joint turns, metres, [T, n, 3]."""
+    """Displacement of the points of `FaceGeometry` from the body's expression, before any joint turns, metres,
+    [T, n, 3]."""
     gap: np.ndarray
     """Gap between the lips, middle third of the mouth, metres, [T]; negative where they overlap."""
     lid_drop: np.ndarray
@@ -61,8 +64,6 @@ class SurfaceMotion:
         self._template, self._particles = load_template(), load_particles()
         self.geometry = FaceGeometry(self._template, self._particles)
         self._tensors = TemplateTensors(self._template)
-        neutral = torch.zeros(1, len(self._template.shape_basis)), torch.zeros(1, len(self._template.actions))
-        self._scene = self.geometry.scene(*neutral)
         self._head = self._template.joint("head")
         self.average = BodyShape(
             self._template.vertices, self._template.joints, np.zeros_like(self._template.joints)
@@ -104,7 +105,9 @@ class SurfaceMotion:
         offset = particle_places(
             template, self._particles, body.vertices - template.vertices, body.joints - template.joints
         )
-        rest = rest_twists(torch.zeros(1, len(template.actions)))
+        expression = self._expression(body)
+        scene = self.geometry.scene(torch.zeros(1, len(template.shape_basis)), expression)
+        rest = rest_twists(expression)
         static = deformer.static_tokens(torch.from_numpy(offset.astype(np.float32))[None], rest)
         joints = self._particles.n_joints
         moving = torch.cat(
@@ -112,11 +115,11 @@ class SurfaceMotion:
         )  # the others move nothing that is looked at
         twists = deformer.twists(deformer.proposals(driving, static, moving), subset=moving)
         states = deformer.clamp(deformer.integrate(twists, subset=moving))
-        moved = self.geometry.particle_displacement(self._scene, states[:, :, joints:])
+        moved = self.geometry.particle_displacement(scene, states[:, :, joints:])
         past = driving.new_zeros(1, self.model.config.window_past, driving.shape[-1])
         tokens = self.model.head.point_tokens(
             self.geometry.position, self.geometry.region, self.geometry.particle_index,
-            self.geometry.particle_weight, self._scene.rest_offset,
+            self.geometry.particle_weight, scene.rest_offset,
         )  # fmt: skip
         moved = moved + self.model.head(torch.cat([past, driving], 1), tokens, self.geometry.region).offset
         return self._curves(moved, states[0, :, :joints, :3], body)
@@ -127,11 +130,18 @@ class SurfaceMotion:
     ) -> MotionCurves:
         """What an animator did: facial actions [T, 52] and rotations relative to the portrait [T, J, 3]."""
         body = self.average if body is None else body
-        moved = self.geometry.targets(torch.from_numpy(np.asarray(actions, np.float32))[None])
+        change = torch.from_numpy(np.asarray(actions, np.float32))[None] - self._expression(body)[:, None]
+        moved = self.geometry.targets(change)
         return self._curves(moved, torch.from_numpy(np.asarray(rotations, np.float32)), body)
 
+    def _expression(self, body: BodyShape) -> Tensor:  # [1, 52]
+        if body.expression is None:
+            return torch.zeros(1, len(self._template.actions))
+        return torch.from_numpy(body.expression.astype(np.float32))[None]
+
     def _curves(self, moved: Tensor, rotations: Tensor, body: BodyShape) -> MotionCurves:
-        gap = self.geometry.lip_gap(self._scene, moved)[0]
+        neutral_shape = torch.zeros(1, len(self._template.shape_basis))
+        gap = self.geometry.lip_gap(self.geometry.scene(neutral_shape, self._expression(body)), moved)[0]
         third = gap.shape[-1] // 3
         n = len(rotations)
         rest = Rotation.from_rotvec(np.tile(body.rest_pose, (n, 1)))

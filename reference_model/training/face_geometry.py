@@ -62,6 +62,8 @@ class FaceGeometry(nn.Module):
     """Points that a blink carries down, [l]."""
     around_eyes: Tensor
     """Points moved by the particles of eyes, lids and brows, [e]."""
+    calm: Tensor
+    """Points that hang on other particles than those of the lips, [c]."""
     barycentric: Tensor
     blend: Tensor
     corners: Tensor
@@ -112,6 +114,8 @@ class FaceGeometry(nn.Module):
         heaviest = particles.group[particles.n_joints + bound.particle_index[:, 0]]
         around = np.flatnonzero(heaviest == GROUPS.index("eyes_lids_brows"))
         self.register_buffer("around_eyes", torch.from_numpy(around), persistent=False)
+        calm = np.flatnonzero(heaviest != GROUPS.index("lips"))
+        self.register_buffer("calm", torch.from_numpy(calm), persistent=False)
         self.register_buffer("upper_lid", torch.where(drop > _LID_DROP_M)[0], persistent=False)
 
     def scene(self, shape: Tensor, expression: Tensor) -> Scene:

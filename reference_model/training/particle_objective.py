@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reference_model.body.particles import GROUPS, load_particles
+from reference_model.body.particles import load_particles
 from reference_model.body.template import load_template
 from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.model import MINI, AvatarModel, ModelConfig, config_dict
@@ -23,7 +23,7 @@ from reference_model.training.losses import (
     point_loss,
     velocity_loss,
 )
-from reference_model.training.regularisers import fast_power
+from reference_model.training.regularisers import tremble_loss
 
 __all__ = ["ParticleObjective"]
 
@@ -109,9 +109,9 @@ class ParticleObjective(nn.Module):
             "still": (still * 1e3).square().mean() * 0.01 + (idle[..., :3] * 1e2).square().mean() * 0.01,
             "tether": weights.tether * self._tether(local, batch),
             "residual": weights.residual * (residual.offset * 1e3).square().mean(),
+            "spectrum": weights.spectrum
+            * tremble_loss(full[:, :, geometry.calm], joint_error, self.levers, FPS),
         }
-        if weights.spectrum:
-            losses["spectrum"] = weights.spectrum * self._tremble(full, joint_error)
         return losses
 
     @torch.no_grad()
@@ -144,14 +144,6 @@ class ParticleObjective(nn.Module):
             scene.rest_offset,
         )
         return self.model.head(driving, tokens, geometry.region)
-
-    def _tremble(self, point_error: Tensor, joint_error: Tensor) -> Tensor:
-        """Power above 10 Hz: of the points that no lip particle moves on the mean, of the joints' levers in all."""
-        group = self.model.particles.group[self.n_joints :][self.geometry.particle_index[:, 0]]
-        calm = (group != GROUPS.index("lips")).nonzero().squeeze(-1)
-        face = fast_power(point_error[:, :, calm] * 1e3, FPS).sum(-1).mean()
-        body = fast_power(joint_error * self.levers[:, None] * 1e3, FPS).sum((-2, -1)).mean()
-        return face + body
 
     def _tether(self, local: Tensor, batch: Batch) -> Tensor:
         """Distance of the particles' states from the animator's twists, in mm and hundredths of a radian."""

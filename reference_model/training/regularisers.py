@@ -19,6 +19,7 @@ __all__ = [
     "jerk_loss",
     "neighbours_on_surface",
     "spectral_loss",
+    "tremble_loss",
 ]
 
 LARGEST_ASPECT = 5.0
@@ -140,3 +141,17 @@ def spectral_loss(curves: Tensor, fps: float, scale: float) -> Tensor:
         scale: What counts as one, in the curves' unit.
     """
     return fast_power(curves / scale, fps).mean()
+
+
+def tremble_loss(point_error: Tensor, joint_error: Tensor, levers: Tensor, fps: float) -> Tensor:
+    """Power above 10 Hz in the errors of geometric supervision, mm^2: mean over points, sum over joints.
+
+    Args:
+        point_error: Of points outside of the lips, metres, [B, T, n, 3].
+        joint_error: Of joint rotations, radians, [B, T, J, 3].
+        levers: How far each joint carries what hangs on it, metres, [J].
+        fps: Frames a second.
+    """
+    face = fast_power(point_error * 1e3, fps).sum(-1).mean()
+    body = fast_power(joint_error * levers[:, None] * 1e3, fps).sum((-2, -1)).mean()
+    return face + body

@@ -57,8 +57,6 @@ class RenderedOptions:
     geometry_batch: int = 0
     """Crops of the geometry corpus in each step, in each process; 0 for pictures alone."""
     geometry_frames: int = 100
-    spectrum: float = 1.0
-    """Weight of the power above 10 Hz in geometric supervision."""
     bfloat16: bool = False
 
 

@@ -55,7 +55,7 @@ _JAW_OPEN = 0.42
 _BLINK_CLOSE_S, _BLINK_HOLD_S, _BLINK_OPEN_S = 0.09, 0.03, 0.15
 NOD_S = (-0.10, 0.08, 0.40)
 BROW_S = (-0.08, 0.12, 0.50)
-_BEAT_S = (-0.12, 0.04, 0.50)
+_BEAT_S = (-0.12, 0.06, 0.50)
 """Start and apex relative to a stressed onset, and return. The strokes start late enough to be heard coming with
 the model's 80 ms of lookahead."""
 

@@ -25,6 +25,7 @@ __all__ = ["accent_pulses", "arm_rotations", "choose_accents", "idle_arms", "min
 
 _SHORTEST_BEAT_S = 0.6
 _RAISE_S = 0.7
+_FOLLOW_S = 0.28
 _SIDES = {"L": (LEFT_HAND, 1.0), "R": (RIGHT_HAND, -1.0)}
 
 # Radians at full raise, for gesture amplitude 1. Chosen so that the wrists travel about as far as those of the
@@ -151,7 +152,8 @@ def arm_rotations(
     template = load_template()
     rotations = np.zeros((len(innovations), template.n_joints, 3))
     chosen = innovations[:, GESTURE_HAND]
-    turn, nod = innovations[:, SWAY.start], innovations[:, SWAY.start + 1]
+    # Arms hang on the trunk and follow its sway smoothly, a little later.
+    turn, nod = (settle(innovations[:, channel], _FOLLOW_S, fps) for channel in (SWAY.start, SWAY.start + 1))
     for side, (value, sign) in _SIDES.items():
         active = ((chosen == value) | (chosen == BOTH_HANDS)) * talking * innovations[:, GESTURE_AMPLITUDE]
         raised = settle(active * gains[side], _RAISE_S, fps)  # [T]
