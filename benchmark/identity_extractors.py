@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
+from benchmark.distinct import Distinct
 from benchmark.hashing import sha256_json
+from benchmark.identity import (
+    EMBEDDING_SIZE,
+    Faces,
+    align_face,
+    choose_face,
+    detect_faces,
+    embed_face,
+    open_session,
+)
 from benchmark.metrics.definition import Arrays
 from benchmark.networks import Network, Networks
 from benchmark.paper_networks import Parallel, PendingCalls, parallel
 from benchmark.weights import weight_path, weight_sha256
-
-if TYPE_CHECKING:
-    from benchmark.identity import Faces
 
 __all__ = ["FACE_IDENTITY_PREPROCESSING", "IDENTITY", "FaceIdentity"]
 
@@ -24,35 +33,34 @@ FACE_IDENTITY_PREPROCESSING = (
 )
 _DETECTION, _RECOGNITION = "buffalo_l_detection", "buffalo_l_recognition"
 
-_Seen = tuple["Faces", np.ndarray]
-"""The faces of a picture, and their embeddings [K, 512]."""
+
+class FaceNetworks(NamedTuple):
+    """SCRFD and ArcFace of buffalo_l on threads."""
+
+    detect: Parallel[np.ndarray, Faces]
+    """All faces of a picture [H, W, 3] uint8 RGB."""
+    embed: Parallel[np.ndarray, np.ndarray]
+    """The embedding [512] float32 of an aligned face [112, 112, 3] uint8 RGB."""
 
 
 @contextmanager
-def _load() -> Iterator[Parallel[np.ndarray, _Seen]]:
+def _load() -> Iterator[FaceNetworks]:
     paths = [weight_path(name) for name in (_DETECTION, _RECOGNITION)]
-    from benchmark.identity import EMBEDDING_SIZE, align_face, detect_faces, embed_face, open_session
-
     detection, recognition = map(open_session, paths)
-
-    def see(picture: np.ndarray) -> _Seen:
-        faces = detect_faces(detection, picture)
-        embeddings = np.empty((len(faces.points), EMBEDDING_SIZE), np.float32)
-        for row, points in zip(embeddings, faces.points, strict=True):
-            row[:] = embed_face(recognition, align_face(picture, points))
-        return faces, embeddings
-
-    with parallel(see) as network:
-        yield network
+    with (
+        parallel(partial(detect_faces, detection)) as detect,
+        parallel(partial(embed_face, recognition)) as embed,
+    ):
+        yield FaceNetworks(detect, embed)
 
 
-IDENTITY: Network[Parallel[np.ndarray, _Seen]] = Network(
+IDENTITY: Network[FaceNetworks] = Network(
     "insightface_buffalo_l",
     _load,
     lambda: sha256_json([weight_sha256(_DETECTION), weight_sha256(_RECOGNITION)]),
     (_DETECTION, _RECOGNITION),
 )
-"""SCRFD-10G and ArcFace R50 of buffalo_l: all faces of a picture [H, W, 3] uint8 RGB and their embeddings."""
+"""SCRFD-10G and ArcFace R50 of buffalo_l."""
 
 
 class FaceIdentity:
@@ -62,24 +70,35 @@ class FaceIdentity:
     unit length and `reference_box` [4] float32 px; `embedding` [T, 512] and `box` [T, 4], the same of each frame. NaN
     where no face is.
     Of several faces the first frame's largest is followed, and then the one that overlaps most with the last one
-    seen; where none does (a cut, a return elsewhere) again the largest.
+    seen; where none does (a cut, a return elsewhere) again the largest. The others are not embedded, and equal pictures
+    and equal crops are looked at once.
     """
 
     def __init__(self, networks: Networks) -> None:
-        self._calls = PendingCalls(networks.get(IDENTITY))
+        network = networks.get(IDENTITY)
         self._forwards = networks.counters.forwards
-        self._begun = False
+        self._pictures, self._faces = Distinct(), PendingCalls(network.detect)
+        self._crops, self._embeddings = Distinct(), PendingCalls(network.embed)
+        self._waiting: deque[np.ndarray] = deque()  # pictures in which no face has been chosen yet
+        self._n_waiting = network.detect.n_threads
+        self._boxes: list[np.ndarray] = []  # [4] each, of the chosen faces
+        self._last: np.ndarray | None = None
 
     def add(self, prediction: np.ndarray, truth: np.ndarray) -> None:
         """Look at the next frame; of the true frames at the first one alone."""
-        if not self._begun:
-            self._begun = True
+        if not self._pictures.numbers:
             self._put(truth)
         self._put(prediction)
 
     def arrays(self) -> Arrays:
         """`reference`, `reference_box`, `embedding` and `box`."""
-        embeddings, boxes = _followed(self._calls.results())
+        while self._waiting:
+            self._follow()
+        boxes = np.stack(self._boxes)
+        embeddings = np.full((len(boxes), EMBEDDING_SIZE), np.nan, np.float32)
+        different = self._embeddings.results()
+        if different:
+            embeddings[np.isfinite(boxes[:, 0])] = np.stack(different)[self._crops.numbers]
         return {
             "reference": embeddings[0],
             "reference_box": boxes[0],
@@ -88,20 +107,24 @@ class FaceIdentity:
         }
 
     def _put(self, picture: np.ndarray) -> None:
-        self._forwards[IDENTITY.id] += 1
-        self._calls.put(picture)
+        """Start looking for faces, and choose one in the picture that has waited longest."""
+        if self._pictures.is_new(picture):
+            self._forwards[IDENTITY.id] += 1
+            self._faces.put(picture)
+        self._waiting.append(picture)
+        if len(self._waiting) > self._n_waiting:
+            self._follow()
 
-
-def _followed(seen: list[_Seen]) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings [1 + T, 512] and boxes [1 + T, 4] of one face a picture; the reference picture starts no track."""
-    from benchmark.identity import EMBEDDING_SIZE, choose_face
-
-    embeddings = np.full((len(seen), EMBEDDING_SIZE), np.nan, np.float32)
-    boxes = np.full((len(seen), 4), np.nan, np.float32)
-    last: np.ndarray | None = None
-    for place, (faces, all_embeddings) in enumerate(seen):
-        index = choose_face(faces.boxes, last)
-        if index is not None:
-            embeddings[place], boxes[place] = all_embeddings[index], faces.boxes[index]
-            last = boxes[place] if place > 0 else None
-    return embeddings, boxes
+    def _follow(self) -> None:
+        """Choose a face in the next picture, and start embedding it; the reference picture starts no track."""
+        picture, place = self._waiting.popleft(), len(self._boxes)
+        faces = self._faces.result(self._pictures.numbers[place])
+        index = choose_face(faces.boxes, self._last)
+        if index is None:
+            self._boxes.append(np.full(4, np.nan, np.float32))
+            return
+        self._boxes.append(faces.boxes[index])
+        self._last = faces.boxes[index] if place > 0 else None
+        crop = align_face(picture, faces.points[index])
+        if self._crops.is_new(crop):
+            self._embeddings.put(crop)

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from benchmark.distinct import Distinct
 from benchmark.metrics.definition import Arrays
 from benchmark.networks import Network, Networks
 from benchmark.weights import weight_path, weight_sha256
@@ -94,6 +95,12 @@ class PendingCalls(Generic[_Item, _Result]):
             self._done.append(self._pending.popleft().result())
         self._pending.append(self._network.submit(item))
 
+    def result(self, place: int) -> _Result:
+        """Wait for the call of item `place`."""
+        while len(self._done) <= place:
+            self._done.append(self._pending.popleft().result())
+        return self._done[place]
+
     def results(self) -> list[_Result]:
         """Wait for all calls."""
         while self._pending:
@@ -128,18 +135,19 @@ INCEPTION: Network[Parallel[np.ndarray, np.ndarray]] = Network(
 class InceptionFrames:
     """Inception features of frames 0, 5, 10...: `feature` [ceil(T / 5), 2048] float32.
 
-    The network always gets groups of four, the last one filled up by repeating its last picture.
+    The network always gets groups of four different pictures, the last one filled up by repeating its last picture.
     """
 
     def __init__(self, networks: Networks) -> None:
         self._calls = PendingCalls(networks.get(INCEPTION))
         self._forwards = networks.counters.forwards
+        self._frames = Distinct()
         self._group: list[np.ndarray] = []
         self._n_seen = 0
 
     def add(self, frame: np.ndarray) -> None:
         """Take the next frame [H, W, 3] uint8 sRGB; four of five are passed over."""
-        if self._n_seen % FRAME_STEP == 0:
+        if self._n_seen % FRAME_STEP == 0 and self._frames.is_new(frame):
             from benchmark.inception import resize_like_tf1
 
             self._group.append(resize_like_tf1(frame))
@@ -149,12 +157,11 @@ class InceptionFrames:
 
     def arrays(self) -> Arrays:
         """`feature`."""
-        n_kept = -(-self._n_seen // FRAME_STEP)
         if self._group:
             self._group += [self._group[-1]] * (_GROUP - len(self._group))
             self._run()
         rows = [np.empty((0, _N_POOL3), np.float32), *self._calls.results()]
-        return {"feature": np.concatenate(rows)[:n_kept]}
+        return {"feature": np.concatenate(rows)[self._frames.numbers]}
 
     def _run(self) -> None:
         self._forwards[INCEPTION.id] += 1
@@ -205,17 +212,20 @@ class VideoWindows:
     def __init__(self, networks: Networks) -> None:
         self._calls = PendingCalls(networks.get(I3D))
         self._forwards = networks.counters.forwards
+        self._windows = Distinct()
         self._window: list[np.ndarray] = []
 
     def add(self, frame: np.ndarray) -> None:
         """Take the next frame, [H, W, 3] uint8 sRGB."""
         self._window.append(frame)
         if len(self._window) == WINDOW:
-            self._forwards[I3D.id] += 1
-            self._calls.put(np.stack(self._window))
+            window = np.stack(self._window)
             self._window = []
+            if self._windows.is_new(window):
+                self._forwards[I3D.id] += 1
+                self._calls.put(window)
 
     def arrays(self) -> Arrays:
         """`logits`; a rest shorter than a window is left out."""
-        rows = self._calls.results()
-        return {"logits": np.stack(rows) if rows else np.empty((0, _N_LOGITS), np.float32)}
+        rows = [np.empty((0, _N_LOGITS), np.float32), *(row[None] for row in self._calls.results())]
+        return {"logits": np.concatenate(rows)[self._windows.numbers]}

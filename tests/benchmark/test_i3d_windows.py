@@ -18,7 +18,7 @@ from benchmark.frechet import frechet_distance
 from benchmark.metrics.definition import set_measurement
 from benchmark.metrics.paper_features import FVD, KVD, frechet_distance_by_n
 from benchmark.observations import ClipView
-from benchmark.paper_networks import load_i3d
+from benchmark.paper_networks import VideoWindows, load_i3d
 from media.errors import AvatarBenchError
 from media.video import read_frames
 
@@ -60,6 +60,20 @@ def test_windows_begin_at_0_and_16_and_short_clips_have_none(clips: list[ClipVie
     for row, start in zip(found[0], (0, 16), strict=True):
         expected = network(frames[start : start + 16])
         assert np.abs(row - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_equal_windows_are_seen_once_and_have_equal_rows():
+    still = np.random.default_rng(3).integers(0, 256, (16, 64, 64, 3), np.uint8)
+    moved = still[::-1]
+    with Networks() as networks:
+        worker = VideoWindows(networks)
+        for frame in (*still, *moved, *still):
+            worker.add(frame)
+        logits = worker.arrays()["logits"]
+        assert networks.counters.forwards == {"i3d_kinetics400": 2}
+    assert logits.shape == (3, 400)
+    np.testing.assert_array_equal(logits[0], logits[2])
+    assert np.abs(logits[0] - logits[1]).max() > 0
 
 
 def test_a_clip_that_is_too_short_is_counted_and_not_scored(clips: list[ClipView]):

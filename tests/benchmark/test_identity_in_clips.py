@@ -12,11 +12,12 @@ import pytest
 import torch
 from paper_extractors import FACE_IDENTITY, damage, use_made_weights
 
+from benchmark import identity_extractors
 from benchmark.cache import clean_cache
 from benchmark.engine import observe
 from benchmark.extractors import Networks
 from benchmark.hashing import sha256_file
-from benchmark.identity import align_face, choose_face
+from benchmark.identity import Session, align_face, choose_face, embed_face
 from benchmark.identity_extractors import FaceIdentity
 from benchmark.metrics.definition import Measurement, Observations
 from benchmark.metrics.identity import csim, csim_strict
@@ -64,8 +65,9 @@ def look(prediction: Sequence[np.ndarray], reference: np.ndarray) -> Observation
         for frame in prediction:
             worker.add(frame, reference)
         arrays = worker.arrays()
-        n_calls = networks.counters.forwards["insightface_buffalo_l"]
-    assert n_calls == len(prediction) + 1  # of the true frames one alone
+        n_looks = networks.counters.forwards["insightface_buffalo_l"]
+    different = {(frame.shape, frame.tobytes()) for frame in (*prediction, reference)}
+    assert n_looks == len(different)  # of the true frames one alone
     return Observations({}, {}, {"face_identity": arrays}, SIDE, SIDE)
 
 
@@ -184,6 +186,24 @@ def test_the_engine_gives_the_same_bits_whatever_the_order_of_the_clips_and_the_
         assert observed(requests[::-1]) == first[::-1]
     finally:
         torch.set_num_threads(threads)
+
+
+def test_only_the_face_that_is_followed_is_embedded_and_equal_crops_once(monkeypatch: pytest.MonkeyPatch):
+    embedded: list[np.ndarray] = []
+
+    def counted(session: Session, crop: np.ndarray) -> np.ndarray:
+        embedded.append(crop)
+        return embed_face(session, crop)
+
+    monkeypatch.setattr(identity_extractors, "embed_face", counted)
+    both = picture((0, LEFT), (1, RIGHT))
+    frames = [picture((0, LEFT)), both, picture(), both, picture((0, LEFT))]
+    seen = look(frames, picture((0, LEFT)))
+    assert centres(seen) == [LEFT, LEFT, None, LEFT, LEFT]
+    assert len(embedded) == 1
+    found = seen.pair["face_identity"]
+    alone = [np.stack(look([frame], picture((0, LEFT))).pair["face_identity"]["embedding"]) for frame in frames]
+    np.testing.assert_array_equal(found["embedding"], np.concatenate(alone))
 
 
 @pytest.mark.parametrize("weight", ["buffalo_l_detection", "buffalo_l_recognition"])

@@ -18,6 +18,7 @@ from benchmark.inception import load_inception, resize_like_tf1
 from benchmark.metrics.definition import set_measurement
 from benchmark.metrics.paper_features import FID, KID
 from benchmark.observations import ClipView
+from benchmark.paper_networks import InceptionFrames
 from media.errors import AvatarBenchError
 from media.video import read_frames, write_video
 
@@ -66,6 +67,19 @@ def test_every_fifth_frame_has_the_features_of_the_network_called_by_hand(
         assert (feature.shape, feature.dtype) == ((len(frames), 2048), np.float32)
         assert np.abs(feature - expected).max() < 1e-4 * np.abs(expected).max()
     assert FID.features({"inception_frames": {"feature": found[0]}}).shape == (4, 2048)
+
+
+def test_equal_frames_are_seen_once_and_have_equal_rows():
+    first, second = np.random.default_rng(3).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    with Networks() as networks:
+        worker = InceptionFrames(networks)
+        for frame in (first, first, first, second, first, first):  # frames 0, 5, 10...: five times `first`
+            for _ in range(5):
+                worker.add(frame)
+        features = worker.arrays()["feature"]
+        assert networks.counters.forwards == {"inception_fid": 1}
+    assert features.shape == (6, 2048)
+    assert [bool((row == features[0]).all()) for row in features] == [True, True, True, False, True, True]
 
 
 def test_features_are_the_same_bits_whatever_the_order_of_the_clips_and_the_number_of_threads(
