@@ -301,7 +301,7 @@ EXTRACTORS: dict[str, Extractor] = {
         ),
         Extractor(
             "i3d_windows",
-            "1",
+            "2",
             "clip",
             paper_networks.VideoWindows,
             paper_networks.I3D_PREPROCESSING,

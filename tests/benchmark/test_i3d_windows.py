@@ -95,6 +95,19 @@ def test_logits_are_the_same_bits_whatever_the_order_of_the_clips_and_the_number
     assert [a.tobytes() for a in first] == [a.tobytes() for a in second[::-1]]
 
 
+def test_a_script_that_cannot_be_rewritten_gives_the_same_logits_but_for_rounding(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(script: torch.jit.ScriptModule) -> None:
+        raise RuntimeError("no")
+
+    window = np.random.default_rng(4).integers(0, 256, (16, 64, 64, 3), np.uint8)
+    fused = load_i3d(weights)(window)
+    monkeypatch.setattr(torch.jit, "optimize_for_inference", refuse)
+    plain = load_i3d(weights)(window)
+    assert 0 < np.abs(fused - plain).max() < 1e-5 * np.abs(plain).max()
+
+
 def test_fvd_takes_covariances_over_n():
     """y = a x: the means are |a - 1| |m| apart, the covariances give (a - 1)^2 tr S."""
     x = np.random.default_rng(0).normal(1, 2, (7, 400)).astype(np.float32)
