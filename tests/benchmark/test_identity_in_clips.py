@@ -202,7 +202,9 @@ def test_only_the_face_that_is_followed_is_embedded_and_equal_crops_once(monkeyp
     assert centres(seen) == [LEFT, LEFT, None, LEFT, LEFT]
     assert len(embedded) == 1
     found = seen.pair["face_identity"]
-    alone = [np.stack(look([frame], picture((0, LEFT))).pair["face_identity"]["embedding"]) for frame in frames]
+    alone = [
+        np.stack(look([frame], picture((0, LEFT))).pair["face_identity"]["embedding"]) for frame in frames
+    ]
     np.testing.assert_array_equal(found["embedding"], np.concatenate(alone))
 
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 FILE = "i3d_torchscript.pt"
-_WIDTH = 4  # divides the published channels
 _MIXED = (
     (64, 96, 128, 16, 32, 32),
     (128, 128, 192, 32, 96, 64),
@@ -38,7 +37,7 @@ def _unit(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequentia
 class _Mixed(nn.Module):
     def __init__(self, inputs: int, channels: Sequence[int]) -> None:
         super().__init__()
-        a, b0, b1, c0, c1, d = (n // _WIDTH for n in channels)
+        a, b0, b1, c0, c1, d = channels
         self.a = _unit(inputs, a, 1)
         self.b = nn.Sequential(_unit(inputs, b0, 1), _unit(b0, b1, 3))
         self.c = nn.Sequential(_unit(inputs, c0, 1), _unit(c0, c1, 3))
@@ -52,9 +51,9 @@ class _Mixed(nn.Module):
 class MadeI3D(nn.Module):
     """Videos [B, 3, T, H, W] to logits [B, 400] (`return_features`) or their softmax."""
 
-    def __init__(self) -> None:
+    def __init__(self, divisor: int) -> None:
         super().__init__()
-        n = 64 // _WIDTH
+        n = 64 // divisor
         layers: list[nn.Module] = [_unit(3, n, 7, 2), nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))]
         layers += [_unit(n, n, 1), _unit(n, 3 * n, 3), nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))]
         channels = 3 * n
@@ -63,7 +62,7 @@ class MadeI3D(nn.Module):
                 layers.append(nn.MaxPool3d(3, 2, 1))
             if place == 7:
                 layers.append(nn.MaxPool3d(2, 2))
-            layers.append(block := _Mixed(channels, mixed))
+            layers.append(block := _Mixed(channels, [width // divisor for width in mixed]))
             channels = block.outputs
         self.layers = nn.Sequential(*layers, nn.AvgPool3d((2, 7, 7), 1), nn.Conv3d(channels, 400, 1))
 
@@ -82,16 +81,17 @@ class MadeI3D(nn.Module):
         return logits if return_features else logits.softmax(dim=1)
 
 
-def write_i3d(folder: Path, windows: Sequence[np.ndarray], seed: int = 0) -> Path:
+def write_i3d(folder: Path, windows: Sequence[np.ndarray], seed: int = 0, divisor: int = 4) -> Path:
     """A script under the real file's name.
 
     Args:
         folder: Where to write it.
         windows: [16, H, W, 3] uint8 of any sizes, to take the statistics of the normalisations from.
         seed: Of the kernels.
+        divisor: Of the published numbers of channels.
     """
     generator = torch.Generator().manual_seed(seed)
-    network = MadeI3D().train()
+    network = MadeI3D(divisor).train()
     for module in network.modules():
         if isinstance(module, nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)

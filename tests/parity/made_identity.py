@@ -16,7 +16,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 DETECTION_FILE, RECOGNITION_FILE = "buffalo_l/det_10g.onnx", "buffalo_l/w600k_r50.onnx"
-_OUTPUTS = ("448", "471", "494", "451", "474", "497", "454", "477", "500")
+DETECTOR_OUTPUTS = ("448", "471", "494", "451", "474", "497", "454", "477", "500")
 """Of det_10g: scores, boxes, points, each at strides 8, 16 and 32."""
 _WIDTHS = (1, 4, 10)
 
@@ -24,7 +24,7 @@ FACE_POINTS = np.array([[-1.5, -1.0], [1.5, -1.0], [0, 0.3], [-1.2, 1.5], [1.2, 
 """Of `write_blob_detector`: places of the five points about the centre, in strides of 32 px of 640."""
 
 
-class _Graph:
+class Graph:
     """Nodes and weights of a model in the making."""
 
     def __init__(self, seed: int) -> None:
@@ -80,30 +80,31 @@ class _Graph:
         onnx.save(model, str(path))
 
 
-def _rows(graph: _Graph, maps: str, width: int, output: str) -> str:
+def anchor_rows(graph: Graph, maps: str, width: int, output: str) -> str:
     """Maps [1, 2 width, h, w] as rows [h w 2, width]: place by place, and there anchor by anchor."""
     last = graph.node("Transpose", maps, perm=[0, 2, 3, 1])
     return graph.node("Reshape", last, graph.constant(np.array([-1, width], np.int64)), output=output)
 
 
-def _save_detector(graph: _Graph, path: Path) -> None:
-    dims = [(name, ["?", _WIDTHS[place // 3]]) for place, name in enumerate(_OUTPUTS)]
+def save_detector(graph: Graph, path: Path) -> None:
+    """Write a detector that has all of `DETECTOR_OUTPUTS`."""
+    dims = [(name, ["?", _WIDTHS[place // 3]]) for place, name in enumerate(DETECTOR_OUTPUTS)]
     graph.save(path, [1, 3, "?", "?"], dims)
 
 
 def _random_detector(path: Path, shift: float, seed: int) -> None:
-    graph = _Graph(seed)
+    graph = Graph(seed)
     maps = graph.node("Relu", graph.convolution("input.1", 3, 12, 5, 4))
     maps = graph.node("Relu", graph.convolution(maps, 12, 16, 3, 2))
     for level in range(3):
         if level:
             maps = graph.node("Relu", graph.convolution(maps, 16, 16, 3, 2, gain=1.5))
         score = graph.convolution(maps, 16, 2, 3, 1, np.full(2, shift), gain=4)
-        _rows(graph, graph.node("Sigmoid", score), 1, _OUTPUTS[level])
+        anchor_rows(graph, graph.node("Sigmoid", score), 1, DETECTOR_OUTPUTS[level])
         side = graph.node("Relu", graph.convolution(maps, 16, 8, 3, 1, np.full(8, 2.0)))
-        _rows(graph, side, 4, _OUTPUTS[level + 3])
-        _rows(graph, graph.convolution(maps, 16, 20, 3, 1), 10, _OUTPUTS[level + 6])
-    _save_detector(graph, path)
+        anchor_rows(graph, side, 4, DETECTOR_OUTPUTS[level + 3])
+        anchor_rows(graph, graph.convolution(maps, 16, 20, 3, 1), 10, DETECTOR_OUTPUTS[level + 6])
+    save_detector(graph, path)
 
 
 def write_detector(folder: Path, pictures: Sequence[np.ndarray], seed: int = 0) -> Path:
@@ -120,7 +121,7 @@ def write_detector(folder: Path, pictures: Sequence[np.ndarray], seed: int = 0) 
     scores = []
     for picture in pictures:
         blob = ((picture.astype(np.float32) - 127.5) / 128).transpose(2, 0, 1)[None]
-        scores += [out.ravel() for out in session.run(list(_OUTPUTS[:3]), {"input.1": blob})]
+        scores += [out.ravel() for out in session.run(list(DETECTOR_OUTPUTS[:3]), {"input.1": blob})]
     chance = np.clip(np.concatenate(scores).astype(np.float64), 1e-7, 1 - 1e-7)
     _random_detector(path, -float(np.quantile(np.log(chance / (1 - chance)), 0.99)), seed)
     return path
@@ -132,7 +133,7 @@ def write_blob_detector(folder: Path) -> Path:
     Each place of stride 32 whose surroundings of 96 px are magenta has a box of 4 strides to each side; the two anchors
     find the same. The five points stand as in a face, and follow the box.
     """
-    graph = _Graph(0)
+    graph = Graph(0)
     average = np.zeros((1, 3, 96, 96), np.float32)
     average[0, :, :, :] = np.array([0.5, -1.0, 0.5])[:, None, None] / 96**2  # 1.99 where all is magenta
     for level, stride in enumerate((8, 16, 32)):
@@ -147,24 +148,28 @@ def write_blob_detector(folder: Path) -> Path:
         )
         far = graph.node("Add", magenta, graph.constant(np.float32(-1.0 if level == 2 else -9.0)))
         chance = graph.node("Sigmoid", graph.node("Mul", far, graph.constant(np.float32(10.0))))
-        _rows(graph, graph.node("Concat", chance, chance, axis=1), 1, _OUTPUTS[level])
+        anchor_rows(graph, graph.node("Concat", chance, chance, axis=1), 1, DETECTOR_OUTPUTS[level])
         nothing = graph.node("Mul", magenta, graph.constant(np.float32(0.0)))
         for part, values in ((3, np.full(4, 4.0)), (6, FACE_POINTS.ravel())):
             both = np.tile(values, 2).astype(np.float32)[None, :, None, None]
             maps = graph.node("Add", nothing, graph.constant(both))
-            _rows(graph, maps, values.size, _OUTPUTS[level + part])
+            anchor_rows(graph, maps, values.size, DETECTOR_OUTPUTS[level + part])
     path = folder / DETECTION_FILE
-    _save_detector(graph, path)
+    save_detector(graph, path)
     return path
 
 
 def _random_recogniser(path: Path, bias: np.ndarray, seed: int) -> None:
-    graph = _Graph(seed)
+    graph = Graph(seed)
     maps = graph.node("Relu", graph.convolution("input.1", 3, 12, 5, 4))
     maps = graph.node("Relu", graph.convolution(maps, 12, 24, 3, 2))
     maps = graph.node("Relu", graph.convolution(maps, 24, 32, 3, 2))
-    flat = graph.node("Flatten", maps)
-    matrix = graph.random.normal(0, 0.05, (32 * 7 * 7, 512)).astype(np.float32)
+    save_recogniser(graph, graph.node("Flatten", maps), 32 * 7 * 7, bias, path)
+
+
+def save_recogniser(graph: Graph, flat: str, width: int, bias: np.ndarray, path: Path) -> None:
+    """Write a recogniser whose embedding is a random projection of `flat` [B, width]."""
+    matrix = graph.random.normal(0, 0.05, (width, 512)).astype(np.float32)
     graph.node("Gemm", flat, graph.constant(matrix), graph.constant(bias.astype(np.float32)), output="683")
     graph.save(path, ["None", 3, 112, 112], [("683", ["None", 512])])
 
