@@ -23,6 +23,6 @@ class Distinct:
     def is_new(self, item: np.ndarray) -> bool:
         """Number the next item, an array of the clip's one shape and dtype; False where it has been seen before."""
         n_before = len(self._numbers)
-        digest = hashlib.sha256(np.ascontiguousarray(item)).digest()
+        digest = hashlib.sha256(np.ascontiguousarray(item).data).digest()
         self.numbers.append(self._numbers.setdefault(digest, n_before))
         return len(self._numbers) > n_before

@@ -5,7 +5,8 @@ method again. Ours measures the same metrics of the same clips in one run, with 
 weights, so the networks are equal: of the published sizes, with about one face a picture, or the small ones of the
 parity tests, whose detector takes dozens of places for faces. CPU seconds of all threads are compared, apart for
 loading (imports included), decoding, and the rest, which is the networks and arithmetic; and the wall time of each
-process. Beside other work the packages' threads wait for each other and burn CPU: measure on a quiet machine.
+process. On a busy machine the packages' threads burn CPU while they wait for each other; on one core (`--cores 1`) they
+have no others, and CPU seconds are those of the work.
 It needs a checkout with its development packages. Q-Align and SyncNet are not in it: the checkpoint of the one
 and the ffmpeg pipeline of the other cannot run here.
 """
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from rich.table import Table
 
 from benchmark.published_packages import LOADERS, PACKAGES, decode
 
-__all__ = ["main"]
+__all__ = ["Clock", "main", "ratios"]
 
 METRIC_IDS = ("psnr_rgb_full", "ssim_gauss11_rgb", "hkc_mp_handedness", "csim", "fid", "fvd_sgv16")
 METHODS = ("ground_truth", "codec", "shift", "frozen")
@@ -185,6 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default="published",
         help="sizes of the random networks",
     )
+    cores = sorted(os.sched_getaffinity(0))
+    parser.add_argument("--cores", type=int, default=len(cores), help="cores for each process to run on")
     parser.add_argument(
         "--job", type=json.loads, help=argparse.SUPPRESS
     )  # of the processes that are measured
@@ -199,10 +202,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         sys.stdout.write(json.dumps(clock) + "\n")
         return
+    os.sched_setaffinity(0, cores[: options.cores])
     published, ours = _compare(options.clips, options.networks)
     title = (
-        f"Seconds for {len(METHODS)} methods on {options.clips} clips, networks: {options.networks} "
-        f"(load average {before:.1f} to {os.getloadavg()[0]:.1f})"
+        f"Seconds for {len(METHODS)} methods on {options.clips} clips, {options.networks} networks, "
+        f"{options.cores} cores (load average {before:.1f} to {os.getloadavg()[0]:.1f})"
     )
     Console(width=110).print(_table(title, published, ours))
 
@@ -212,13 +216,23 @@ def _table(title: str, published: Mapping[str, Mapping[str, float]], ours: Mappi
     for heading in (*_STAGES, "CPU in all", "wall"):
         table.add_column(heading, justify="right")
     rows = [(name, PACKAGES[name], _totals(clock)) for name, clock in published.items()]
-    whole = [sum(column) for column in zip(*(totals for _, _, totals in rows), strict=True)]
-    rows += [("all of them", "one after another", whole), ("ours", "one run", _totals(ours))]
+    rows += [
+        ("all of them", "one after another", _sum(published.values())),
+        ("ours", "one run", _totals(ours)),
+    ]
     for name, package, totals in rows:
         table.add_row(name, package, *(f"{seconds:.1f}" for seconds in totals))
-    ratios = [theirs / max(mine, 1e-9) for theirs, mine in zip(whole, _totals(ours), strict=True)]
-    table.add_row("packages / ours", "", *(f"{ratio:.1f}x" for ratio in ratios))
+    table.add_row("packages / ours", "", *(f"{ratio:.1f}x" for ratio in ratios(published.values(), ours)))
     return table
+
+
+def ratios(published: Iterable[Mapping[str, float]], ours: Mapping[str, float]) -> list[float]:
+    """The packages' seconds together over ours: of each stage, of all stages, and of wall time."""
+    return [theirs / max(mine, 1e-9) for theirs, mine in zip(_sum(published), _totals(ours), strict=True)]
+
+
+def _sum(clocks: Iterable[Mapping[str, float]]) -> list[float]:
+    return [sum(column) for column in zip(*map(_totals, clocks), strict=True)]
 
 
 if __name__ == "__main__":
