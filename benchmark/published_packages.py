@@ -5,6 +5,7 @@ Each is loaded and called alone, and decodes with OpenCV. It needs a checkout wi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,7 +82,9 @@ def _load_identity(weights: Path) -> Callable[[Frames, Frames], None]:
 
     cpu = ["CPUExecutionProvider"]
     paths = [str(weights / "buffalo_l" / name) for name in ("det_10g.onnx", "w600k_r50.onnx")]
-    sessions = [onnxruntime.InferenceSession(path, providers=cpu) for path in paths]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))  # as by default, where all cores may be used
+    sessions = [onnxruntime.InferenceSession(path, options, providers=cpu) for path in paths]
     detector, recogniser = SCRFD(paths[0], sessions[0]), ArcFaceONNX(paths[1], sessions[1])
     detector.prepare(-1, input_size=(640, 640), det_thresh=0.5)
 
