@@ -110,10 +110,14 @@ class PoseDrivenNetwork(nn.Module):
             The poses [B, T, ...] and the memory for the next call.
         """
         driving, memory = self.audio(mel, innovations, state, last)
+        return self.pose(driving, expression), memory
+
+    def pose(self, driving: Tensor, expression: Tensor) -> Pose:
+        """Poses [B, T, ...] of driving tokens [B, T, d] for a photo's expression [B, 52]."""
         photo = expression[:, None].expand(-1, driving.shape[1], -1)
         raw = self.decoder(torch.cat([driving, photo], -1))
         change, rotations = raw.split([self.n_actions, 3 * self.n_joints], -1)
-        return Pose(change, rotations.unflatten(-1, (self.n_joints, 3))), memory
+        return Pose(change, rotations.unflatten(-1, (self.n_joints, 3)))
 
 
 class BlendshapeRig:

@@ -18,12 +18,14 @@ from reference_model.training.losses import (
     blinks_seen,
     joint_levers,
     joint_loss,
+    joint_velocity_loss,
     lid_loss,
     lip_gap_loss,
     point_loss,
     velocity_loss,
 )
 from reference_model.training.regularisers import tremble_loss
+from reference_model.training.speech_readout import SpeechReadout
 
 __all__ = ["PoseDrivenObjective"]
 
@@ -36,19 +38,21 @@ class PoseDrivenObjective(nn.Module):
 
     Args:
         density: Share of the supervised points.
+        head: See `joint_levers`.
         weights: Weights of the loss terms; those of particles and residuals have nothing to act on.
     """
 
     kind = "PoseDrivenNetwork"
     levers: Tensor
 
-    def __init__(self, density: float = 1.0, weights: LossWeights | None = None) -> None:
+    def __init__(self, density: float = 1.0, head: float = 1.0, weights: LossWeights | None = None) -> None:
         super().__init__()
         template = load_template()
         self.network = PoseDrivenNetwork()
         self.geometry = FaceGeometry(template, load_particles(), density)
         self.weights = LossWeights() if weights is None else weights
-        self.register_buffer("levers", joint_levers(template), persistent=False)
+        self.readout = SpeechReadout(self.network.config.dim_driving)
+        self.register_buffer("levers", joint_levers(template, head), persistent=False)
 
     def config(self) -> dict[str, int | float | str]:
         """Sizes, for the header of the weights file."""
@@ -57,13 +61,13 @@ class PoseDrivenObjective(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Weighted loss terms of a batch; their sum is what is minimised."""
         geometry, weights, frames = self.geometry, self.weights, batch.weight
-        pose, _ = self.network(batch.mel, batch.innovations, batch.expression)
+        driving, _ = self.network.audio(batch.mel, batch.innovations)
+        pose = self.network.pose(driving, batch.expression)
         scene = geometry.scene(batch.shape, batch.expression)
         moved, wanted = geometry.targets(pose.change), geometry.targets(batch.change)
         error = moved - wanted
         gap_error = geometry.lip_gap(scene, moved) - geometry.lip_gap(scene, wanted)
         joint_error = pose.rotations - batch.rotations
-        both = frames[:, 1:] * frames[:, :-1]
         point = geometry.loss_weight
         drop = geometry.lid_drop(wanted) * blinks_seen(batch.innovations)
         lids = [
@@ -76,9 +80,10 @@ class PoseDrivenObjective(nn.Module):
             "lids": 2 * weights.lids * torch.stack(lids).sum(),
             "velocity": weights.velocity * velocity_loss(error, point, frames),
             "joints": weights.joints * joint_loss(joint_error, self.levers, frames),
-            "joint_velocity": weights.joint_velocity * joint_loss(joint_error.diff(dim=1), self.levers, both),
+            "joint_velocity": weights.joint_velocity * joint_velocity_loss(joint_error, self.levers, frames),
             "spectrum": weights.spectrum
             * tremble_loss(error[:, :, geometry.calm], joint_error, self.levers, FPS),
+            "speech": weights.speech * self.readout(driving, batch),
             "actions": _ACTION_WEIGHT * (action_error * frames).sum() / frames.sum().clamp(min=1e-6),
         }
 

@@ -1,7 +1,8 @@
 """Speech of many voices with the motion of the procedural performer, for geometric supervision.
 
-Run `python -m reference_model.corpus.geometry_corpus --hours 2 --out FOLDER --seed 0`; it writes
-`FOLDER/geometry.npz` (see `corpus_file.GeometryCorpus`) and `FOLDER/report.json`.
+Run `python -m reference_model.corpus.geometry_corpus --hours 2 --recorded 0.5 --out FOLDER --seed 0`; it writes
+`FOLDER/geometry.npz` (see `corpus_file.GeometryCorpus`) and `FOLDER/report.json`. With `--recorded`, that share of the
+takes is spoken by voices made of recordings, for which flite must be installed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from reference_model.corpus.corpus_file import (
 )
 from reference_model.corpus.motion.animator import FPS, Motion, Style, animate
 from reference_model.corpus.motion.lip_gap import lip_gap
+from reference_model.corpus.speech.recorded import HELD_OUT_VOICES, RECORDED_VOICES, RecordedVoices
 from reference_model.corpus.speech.synthesis import MAX_RANDOM_VARIANTS, SpeechSynthesizer, Utterance
 from reference_model.corpus.speech.utterances import draw_language, draw_text, draw_voice
 from reference_model.corpus.speech.visemes import PHONEME_CLASSES, closed_pictures, lip_tracks
@@ -46,6 +49,9 @@ _HELD_OUT_SHARE = 0.08
 _SENTENCES_PER_TAKE = (1, 4)
 _PAUSE_S = (0.15, 1.2)
 """Some pauses are long enough for the mouth to go to rest."""
+_STRETCH = (0.75, 1.2)
+_TRACT = (0.88, 1.14)
+"""Of recorded voices, beside the perturbation that training adds."""
 
 
 PERFORMER = Style(gesture_amplitude=1.3, head_amplitude=0.65, lip_articulation=1.25, loudness_share=0.0)
@@ -75,20 +81,44 @@ def speak_take(synthesizer: SpeechSynthesizer, rng: random.Random, *, held_out: 
     """
     language = draw_language(rng, held_out=held_out)
     voice = draw_voice(rng, language, synthesizer.variants, held_out=held_out)
+    return _take_of(lambda text: synthesizer.speak(text, voice), rng, language, held_out=held_out)
+
+
+def speak_recorded_take(recorded: RecordedVoices, rng: random.Random, *, held_out: bool) -> Utterance:
+    """The same by one of the recorded voices, each language's texts by the voices that speak it."""
+    names = [name for name in RECORDED_VOICES if (name in HELD_OUT_VOICES) == held_out]
+    name = rng.choice(names)
+    stretch, tract = rng.uniform(*_STRETCH), rng.uniform(*_TRACT)
+    language = RECORDED_VOICES[name].language
+    return _take_of(lambda text: recorded.speak(text, name, stretch, tract), rng, language, held_out=held_out)
+
+
+def _take_of(
+    speak: Callable[[str], Utterance], rng: random.Random, language: str, *, held_out: bool
+) -> Utterance:
     texts = [draw_text(rng, language, held_out=held_out) for _ in range(rng.randint(*_SENTENCES_PER_TAKE))]
-    parts = [synthesizer.speak(text, voice).padded(rng.uniform(*_PAUSE_S), 0.0) for text in texts]
+    parts = [speak(text).padded(rng.uniform(*_PAUSE_S), 0.0) for text in texts]
     take = Utterance.joined(parts)
     n_pictures = int(np.ceil((take.duration + rng.uniform(*_PAUSE_S)) * FPS))
     return take.padded(0.0, n_pictures / FPS - take.duration)
 
 
-def draw_takes(synthesizer: SpeechSynthesizer, hours: float, seed: int) -> Iterator[Take]:
-    """Takes of `hours` in all, about one in twelve held out."""
+def draw_takes(
+    synthesizer: SpeechSynthesizer,
+    hours: float,
+    seed: int,
+    recorded: RecordedVoices | None = None,
+    recorded_share: float = 0.0,
+) -> Iterator[Take]:
+    """Takes of `hours` in all, about one in twelve held out; recorded voices speak a share of them."""
     rng = random.Random(seed)
     remaining_s = hours * 3600
     while remaining_s > 0:
         held_out = rng.random() < _HELD_OUT_SHARE
-        utterance = speak_take(synthesizer, rng, held_out=held_out)
+        if recorded is not None and rng.random() < recorded_share:
+            utterance = speak_recorded_take(recorded, rng, held_out=held_out)
+        else:
+            utterance = speak_take(synthesizer, rng, held_out=held_out)
         take_seed = rng.getrandbits(32)
         innovations = sample_innovations(round(utterance.duration * FPS), take_seed)
         # One style for all: the network is not told the style and could only learn its mean.
@@ -180,14 +210,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, default=2.0, help="length of all takes together")
     parser.add_argument("--out", type=Path, required=True, help="folder for geometry.npz and report.json")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--recorded", type=float, default=0.0, help="share of takes by recorded voices (flite)"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
     started = time.perf_counter()
     try:
         _make_folder(options.out)
-        with SpeechSynthesizer(MAX_RANDOM_VARIANTS, options.seed) as synthesizer:
-            corpus = build_corpus(list(draw_takes(synthesizer, options.hours, options.seed)))
+        with ExitStack() as stack:
+            synthesizer = stack.enter_context(SpeechSynthesizer(MAX_RANDOM_VARIANTS, options.seed))
+            recorded = stack.enter_context(RecordedVoices()) if options.recorded else None
+            takes = draw_takes(synthesizer, options.hours, options.seed, recorded, options.recorded)
+            corpus = build_corpus(list(takes))
         path = options.out / "geometry.npz"
         save_corpus(path, corpus)
         report = describe(corpus)

@@ -26,5 +26,9 @@ class Batch(NamedTuple):
     """Joint rotations relative to the photo, in bone axes, radians, [B, T, J, 3]."""
     closure: Tensor
     """The lips have to be shut here, [B, T] bool."""
+    gap: Tensor
+    """Gap between the lips of the mean face that speaks without an expression, millimetres, [B, T]."""
+    phoneme: Tensor
+    """What sounds: index into the corpus's classes, [B, T] int64."""
     weight: Tensor
     """Weight of each frame in the loss; 0 past the end of an utterance, [B, T]."""

@@ -46,6 +46,8 @@ class CorpusBatches:
         self._rotation_basis = self._put(basis)  # [C, J, 3]
         self._innovations = self._put(corpus.innovations)  # [N, 8] float16
         self._closure = self._put(corpus.closure)  # [N]
+        self._gap = self._put(corpus.gap_mm)  # [N] float16
+        self._phoneme = self._put(corpus.phoneme_class[::MEL_PER_FRAME].astype(np.int64))  # [N]
         self._takes = {
             held_out: self._put(np.array(corpus.takes(held_out=held_out), np.int64).reshape(-1, 2))
             for held_out in (False, True)
@@ -142,5 +144,7 @@ class CorpusBatches:
             change=self._expressions.change(self._actions[picture].float(), expression),
             rotations=rotations,
             closure=self._closure[picture] & inside,
+            gap=self._gap[picture].float(),
+            phoneme=self._phoneme[picture],
             weight=rise * inside,
         )

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from media.errors import AvatarBenchError
-from reference_model.networks.weights import save_weights
+from reference_model.networks.weights import load_weights, read_metadata, save_weights
 from reference_model.training.batches import Batch
 from reference_model.training.corpus_batches import CorpusBatches
 from reference_model.training.face_report import FaceReport
@@ -38,6 +38,7 @@ OBJECTIVES = {
 
 _OPTION_TYPES = {
     "steps": int,
+    "speech_steps": int,
     "batch": int,
     "frames": int,
     "seed": int,
@@ -45,14 +46,16 @@ _OPTION_TYPES = {
     "held_out_crops": int,
     "minutes": float,
     "density": float,
+    "head": float,
+    "learning_rate": float,
 }
 _LOG_EVERY = 50
 
 
-def make_objective(name: str, density: float) -> Any:
-    """The objective called `name`, with a share `density` of the supervised points."""
+def make_objective(name: str, density: float, head: float = 1.0) -> Any:
+    """The objective called `name`, with a share `density` of the supervised points; `head`: see `joint_levers`."""
     module, attribute = OBJECTIVES[name].split(":")
-    return getattr(importlib.import_module(module), attribute)(density=density)
+    return getattr(importlib.import_module(module), attribute)(density=density, head=head)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,32 +65,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--corpus", type=Path, required=True, help="file of reference_model.corpus.geometry_corpus"
     )
     parser.add_argument("--out", type=Path, required=True, help="weights file to write, .safetensors")
+    parser.add_argument("--start", type=Path, help="weights to go on from; default: new ones")
     parser.add_argument("--model", choices=sorted(OBJECTIVES), default="particles")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for name, kind in _OPTION_TYPES.items():
         default = getattr(TrainingOptions(), name)
         parser.add_argument("--" + name.replace("_", "-"), type=kind, default=default)
     given = vars(parser.parse_args(arguments))
-    corpus, out, name, device = (given.pop(key) for key in ("corpus", "out", "model", "device"))
+    corpus, out, start, name, device = (
+        given.pop(key) for key in ("corpus", "out", "start", "model", "device")
+    )
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        _train(name, corpus, out, torch.device(device), TrainingOptions(**given))
+        _train(name, corpus, out, start, torch.device(device), TrainingOptions(**given))
     except AvatarBenchError as error:
         _log.error("%s", error)
         return 3
     return 0
 
 
-def _train(name: str, corpus_path: Path, out: Path, device: torch.device, options: TrainingOptions) -> None:
+def _train(
+    name: str,
+    corpus_path: Path,
+    out: Path,
+    start: Path | None,
+    device: torch.device,
+    options: TrainingOptions,
+) -> None:
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
     torch.manual_seed(options.seed)
     corpus = CorpusBatches(corpus_path, device)
     held_out = corpus.held_out(options.held_out_crops, options.frames, options.batch)
-    objective = make_objective(name, options.density)
+    objective = make_objective(name, options.density, options.head)
+    if start is not None:
+        load_weights(start, objective.network)
     size = sum(p.numel() for p in objective.network.parameters())
     _log.info("%s: %.2f M parameters, %s", name, size / 1e6, options)
-    trainer = Trainer(objective, corpus, options, device)
+    trainer = Trainer(objective, corpus, options, device, started=start is not None)
     report = _run(trainer, objective, held_out)
     metadata = {
         "kind": objective.kind,
@@ -99,6 +114,8 @@ def _train(name: str, corpus_path: Path, out: Path, device: torch.device, option
         "held_out": asdict(report),
     }
     metadata["options"].pop("minutes")  # steps says what came of it
+    if start is not None:
+        metadata["start"] = read_metadata(start, objective.kind)
     with trainer.averaged_weights():
         save_weights(out, objective.network.state_dict(), metadata)
     _log.info("wrote %s", out)

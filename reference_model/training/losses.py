@@ -17,6 +17,7 @@ __all__ = [
     "blinks_seen",
     "joint_levers",
     "joint_loss",
+    "joint_velocity_loss",
     "lid_loss",
     "lip_gap_loss",
     "point_loss",
@@ -25,6 +26,7 @@ __all__ = [
 
 _SHORTEST_LEVER_M = 0.03
 _LONGEST_LEVER_M = 0.6
+_HEAD_JOINTS = "neck01", "neck02", "neck03", "head"
 _FULL_DROP_M = 0.005  # of the upper lids, on the mean over their points
 
 
@@ -50,6 +52,8 @@ class LossWeights(NamedTuple):
     residual: float = 0.05
     spectrum: float = 0.05
     """Power above 10 Hz of the errors outside of the lips, mm^2."""
+    speech: float = 5.0
+    """What the driving tokens tell of the speech, see `SpeechReadout`."""
 
 
 def _mean(value: Tensor, weight: Tensor) -> Tensor:
@@ -125,10 +129,14 @@ def lid_loss(error: Tensor, wanted_drop: Tensor, frame_weight: Tensor) -> Tensor
     return point_loss(error, torch.ones_like(error[0, 0, :, 0]), frame_weight * down)
 
 
-def joint_levers(template: BodyTemplate) -> Tensor:
+def joint_levers(template: BodyTemplate, head: float = 1.0) -> Tensor:
     """How far each joint's rotation carries the farthest joint below it, metres, [J].
 
     The farthest descendant's distance, within 3 cm (finger tips hang on joints of no descendants) and 60 cm.
+
+    Args:
+        template: The joints.
+        head: Factor of those that turn the head, neck and head: small rotations, seen in every picture.
     """
     reach = np.zeros(len(template.joints))
     for joint in range(len(template.joints)):
@@ -137,9 +145,11 @@ def joint_levers(template: BodyTemplate) -> Tensor:
             distance = float(np.linalg.norm(template.joints[joint] - template.joints[ancestor]))
             reach[ancestor] = max(reach[ancestor], distance)
             ancestor = template.parents[ancestor]
-    head = template.joint("head")
-    reach[head] = max(reach[head], 0.15)  # from the joint to the face
-    return torch.tensor(reach.clip(_SHORTEST_LEVER_M, _LONGEST_LEVER_M), dtype=torch.float32)
+    skull = template.joint("head")
+    reach[skull] = max(reach[skull], 0.15)  # from the joint to the face
+    levers = reach.clip(_SHORTEST_LEVER_M, _LONGEST_LEVER_M)
+    levers[[template.joint(name) for name in _HEAD_JOINTS]] *= head
+    return torch.tensor(levers, dtype=torch.float32)
 
 
 def joint_loss(error: Tensor, levers: Tensor, frame_weight: Tensor) -> Tensor:
@@ -156,3 +166,9 @@ def joint_loss(error: Tensor, levers: Tensor, frame_weight: Tensor) -> Tensor:
     path_mm = error * levers[:, None] * 1e3
     huber = F.smooth_l1_loss(path_mm, torch.zeros_like(path_mm), reduction="none", beta=5.0).sum(-1)
     return _mean(huber, frame_weight)
+
+
+def joint_velocity_loss(error: Tensor, levers: Tensor, frame_weight: Tensor) -> Tensor:
+    """`joint_loss` of the change from frame to frame; arguments as there."""
+    both = frame_weight[:, 1:] * frame_weight[:, :-1]
+    return joint_loss(error.diff(dim=1), levers, both)

@@ -18,12 +18,14 @@ from reference_model.training.losses import (
     blinks_seen,
     joint_levers,
     joint_loss,
+    joint_velocity_loss,
     lid_loss,
     lip_gap_loss,
     point_loss,
     velocity_loss,
 )
 from reference_model.training.regularisers import tremble_loss
+from reference_model.training.speech_readout import SpeechReadout
 
 __all__ = ["ParticleObjective"]
 
@@ -36,6 +38,7 @@ class ParticleObjective(nn.Module):
 
     Args:
         density: Share of the supervised points, see `choose_points`.
+        head: See `joint_levers`.
         config: Sizes of the model.
         weights: Weights of the loss terms.
     """
@@ -46,20 +49,25 @@ class ParticleObjective(nn.Module):
     moving: Tensor
 
     def __init__(
-        self, density: float = 1.0, config: ModelConfig = MINI, weights: LossWeights | None = None
+        self,
+        density: float = 1.0,
+        head: float = 1.0,
+        config: ModelConfig = MINI,
+        weights: LossWeights | None = None,
     ) -> None:
         super().__init__()
         template, particles = load_template(), load_particles()
         self.model = AvatarModel(config)
         self.geometry = FaceGeometry(template, particles, density)
         self.weights = LossWeights() if weights is None else weights
+        self.readout = SpeechReadout(config.dim_driving)
         self.n_joints = particles.n_joints
         used = self.geometry.used
         everything = torch.arange(self.model.particles.n_particles)
         idle = everything[self.n_joints :]
         idle = idle[~torch.isin(idle, used)]
         for name, value in {
-            "levers": joint_levers(template),
+            "levers": joint_levers(template, head),
             "idle": idle,
             "moving": torch.cat([everything[: self.n_joints], used]),
         }.items():
@@ -104,13 +112,13 @@ class ParticleObjective(nn.Module):
             "lids": weights.lids * torch.stack(lids).sum(),
             "velocity": weights.velocity * velocity_loss(full, point, frames),
             "joints": weights.joints * joint_loss(joint_error, self.levers, frames),
-            "joint_velocity": weights.joint_velocity
-            * joint_loss(joint_error.diff(dim=1), self.levers, frames[:, 1:] * frames[:, :-1]),
+            "joint_velocity": weights.joint_velocity * joint_velocity_loss(joint_error, self.levers, frames),
             "still": (still * 1e3).square().mean() * 0.01 + (idle[..., :3] * 1e2).square().mean() * 0.01,
             "tether": weights.tether * self._tether(local, batch),
             "residual": weights.residual * (residual.offset * 1e3).square().mean(),
             "spectrum": weights.spectrum
             * tremble_loss(full[:, :, geometry.calm], joint_error, self.levers, FPS),
+            "speech": weights.speech * self.readout(driving[:, self.model.config.window_past :], batch),
         }
         return losses
 

@@ -16,6 +16,7 @@ from media.files import atomic_write
 from reference_model.networks.model import WEIGHTS, AvatarModel, config_dict, load_model
 from reference_model.networks.weights import read_metadata, save_weights
 from reference_model.training.corpus_batches import CorpusBatches
+from reference_model.training.losses import LossWeights
 from reference_model.training.particle_objective import ParticleObjective
 from reference_model.training.rendered_batches import RenderedBatches
 from reference_model.training.rendered_file import PackedClip, PackedFile, load_packed
@@ -32,6 +33,8 @@ __all__ = ["train_packed", "train_rendered", "validation_loss"]
 
 _log = logging.getLogger(__name__)
 _SHEET_PICTURES = 6
+_NO_READOUT = LossWeights(speech=0.0)
+"""The read-out is not kept with the weights, and a new one would have to be taught first."""
 Progress = Callable[[int, dict[str, float]], None]
 
 
@@ -97,7 +100,9 @@ def train_packed(
         model, batches.people, packed.size, options.scope, device, bfloat16=options.bfloat16
     )
     corpus = CorpusBatches(geometry, device) if geometry is not None and options.geometry_batch else None
-    geometric = None if corpus is None else ParticleObjective(config=model.config).to(device)
+    geometric = (
+        None if corpus is None else ParticleObjective(config=model.config, weights=_NO_READOUT).to(device)
+    )
     objective = MixedObjective(rendered, geometric, options.picture_weight)
     out.mkdir(parents=True, exist_ok=True)
     before = validation_loss(rendered, batches)

@@ -16,9 +16,11 @@ from reference_model.training.batches import Batch
 from reference_model.training.corpus_batches import CorpusBatches
 from reference_model.training.face_geometry import FaceGeometry
 from reference_model.training.face_report import FaceCurves, FaceReport, face_report
+from reference_model.training.speech_readout import SpeechReadout
 
 __all__ = ["Objective", "Trainer", "TrainingOptions", "evaluate"]
 
+_BETAS = 0.9, 0.98
 _PACE_STEPS = 20, 60
 """Steps between which the pace is taken; the first ones compile and allocate."""
 
@@ -31,6 +33,8 @@ class Objective(Protocol):
     """What is saved."""
     geometry: FaceGeometry
     """The points that are supervised."""
+    readout: SpeechReadout
+    """What the network's driving tokens must tell."""
 
     def config(self) -> dict[str, int | float | str]:
         """Sizes, for the header of the weights file."""
@@ -50,6 +54,9 @@ class TrainingOptions:
     """One training run."""
 
     steps: int = 4000
+    speech_steps: int = 1500
+    """Steps before these, of twice as many crops, in which the audio encoder learns for the read-out alone; of a
+    network that has weights already, only the read-out learns."""
     batch: int = 32
     """Crops of a step."""
     frames: int = 100
@@ -58,9 +65,11 @@ class TrainingOptions:
     evaluate_every: int = 250
     held_out_crops: int = 64
     minutes: float = math.inf
-    """Upper limit of the training time: the pace of the first steps decides how many there will be."""
+    """Upper limit of the time of `steps`: the pace of the first ones decides how many there will be."""
     density: float = 1.0
     """Share of the supervised points."""
+    head: float = 1.0
+    """Factor of the levers of neck and head."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     warm_up: int = 200
@@ -76,6 +85,7 @@ class Trainer:
         corpus: Where batches come from.
         options: The recipe.
         device: Where to train.
+        started: The network has weights already.
 
     Attributes:
         options: The recipe; its `steps` may have been lowered to keep within `minutes`.
@@ -83,9 +93,14 @@ class Trainer:
     """
 
     def __init__(
-        self, objective: nn.Module, corpus: CorpusBatches, options: TrainingOptions, device: torch.device
+        self,
+        objective: nn.Module,
+        corpus: CorpusBatches,
+        options: TrainingOptions,
+        device: torch.device,
+        started: bool = False,
     ) -> None:
-        self.options, self.step = options, 0
+        self.options, self.step, self._started = options, 0, started
         self._objective = objective.to(device).train()
         self._corpus = corpus
         self._generator = torch.Generator(device).manual_seed(options.seed)
@@ -93,7 +108,7 @@ class Trainer:
         self._optimiser = torch.optim.AdamW(
             self._parameters,
             options.learning_rate,
-            (0.9, 0.98),
+            _BETAS,
             weight_decay=options.weight_decay,
             fused=device.type == "cuda",
         )
@@ -103,11 +118,12 @@ class Trainer:
         """Train to the end.
 
         Yields:
-            Loss terms and their total, once a step.
+            Loss terms and their total, once a step; those of `speech_steps` are not among them.
 
         Raises:
             FloatingPointError: A gradient is not finite.
         """
+        self._learn_to_tell()
         paced = 0.0
         while self.step < self.options.steps:
             yield self._train_step()
@@ -125,6 +141,25 @@ class Trainer:
             yield
         finally:
             self._load(current)
+
+    def _learn_to_tell(self) -> None:
+        options = self.options
+        encoder, readout = self._objective.network.audio, self._objective.readout
+        parameters = (
+            list(readout.parameters()) if self._started else [*encoder.parameters(), *readout.parameters()]
+        )
+        optimiser = torch.optim.AdamW(
+            parameters, options.learning_rate, _BETAS, weight_decay=options.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, options.speech_steps))
+        for _ in range(options.speech_steps):
+            batch = self._corpus.draw(2 * options.batch, options.frames, self._generator)
+            loss = readout(encoder(batch.mel, batch.innovations)[0], batch)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, options.clip)
+            optimiser.step()
+            schedule.step()
 
     def _train_step(self) -> dict[str, float]:
         options = self.options
@@ -160,9 +195,10 @@ class Trainer:
 
 def _schedule(step: int, options: TrainingOptions) -> float:
     """Linear warm-up, then half a cosine to 2 % of the full rate."""
-    if step < options.warm_up:
-        return (step + 1) / options.warm_up
-    progress = (step - options.warm_up) / max(1, options.steps - options.warm_up)
+    warm_up = min(options.warm_up, options.steps // 10)
+    if step < warm_up:
+        return (step + 1) / warm_up
+    progress = (step - warm_up) / max(1, options.steps - warm_up)
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
 
 

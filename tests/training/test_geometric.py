@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from baselines.pose_driven_network import load_network
 from media.errors import AvatarBenchError
@@ -23,6 +24,7 @@ from reference_model.training.corpus_batches import CorpusBatches
 from reference_model.training.face_report import FaceCurves, face_report
 from reference_model.training.geometric import main, make_objective
 from reference_model.training.losses import blinks_seen, joint_levers, lid_loss, lip_gap_loss
+from reference_model.training.speech_readout import SpeechReadout
 from reference_model.training.trainer import Trainer, TrainingOptions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -63,7 +65,7 @@ def tones(tmp_path_factory) -> Path:
     return path
 
 
-SMALL = ["--batch", "2", "--frames", "24", "--density", "0.02", "--held-out-crops", "2", "--device", "cpu"]
+SMALL = "--speech-steps 1 --batch 2 --frames 24 --density 0.02 --held-out-crops 2 --device cpu".split()
 
 
 class OneBatch(CorpusBatches):
@@ -76,7 +78,7 @@ class OneBatch(CorpusBatches):
 @pytest.mark.parametrize("name", ["particles", "pose_driven"])
 def test_a_batch_can_be_learned(tones, name):
     torch.manual_seed(0)
-    options = TrainingOptions(steps=20, batch=2, frames=16, warm_up=4)
+    options = TrainingOptions(steps=20, speech_steps=2, batch=2, frames=16, warm_up=4)
     device = torch.device("cpu")
     trainer = Trainer(make_objective(name, 0.02), OneBatch(tones, device), options, device)
     totals = [losses["total"] for losses in trainer.run()]
@@ -100,7 +102,7 @@ def test_the_command_writes_weights_that_load(tones, tmp_path, caplog, name):
 def test_equal_seeds_give_equal_weights(tones):
     def first_losses() -> list[float]:
         torch.manual_seed(3)
-        options = TrainingOptions(steps=2, batch=2, frames=16, seed=3)
+        options = TrainingOptions(steps=2, speech_steps=2, batch=2, frames=16, seed=3)
         device = torch.device("cpu")
         trainer = Trainer(make_objective("particles", 0.02), CorpusBatches(tones, device), options, device)
         return [losses["total"] for losses in trainer.run()]
@@ -196,3 +198,53 @@ def test_training_needs_none_of_the_packages_that_a_gpu_machine_lacks():
         "make_objective('particles', 0.02); make_objective('pose_driven', 0.02)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
+
+
+def test_the_read_out_learns_gap_and_phoneme_of_tokens_that_hold_them():
+    torch.manual_seed(0)
+    gap, phoneme = torch.rand(4, 30) * 12, torch.randint(0, 24, (4, 30))
+    driving = torch.cat([gap[..., None], torch.nn.functional.one_hot(phoneme, 24)], -1).float()
+    nothing = torch.zeros(4, 30, 0)
+    batch = Batch(*[nothing] * 6, gap < 1, gap, phoneme, torch.ones(4, 30))
+    readout = SpeechReadout(25)
+    optimiser = torch.optim.Adam(readout.parameters(), 0.05)
+    start = readout(driving, batch).item()
+    for _ in range(300):
+        optimiser.zero_grad()
+        loss = readout(driving, batch)
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.05 * start
+    shuffled = batch._replace(gap=gap[:, torch.randperm(30)])
+    assert readout(driving, shuffled).item() > 5 * loss.item()
+
+
+def test_frames_past_the_end_do_not_count_in_the_read_out():
+    torch.manual_seed(0)
+    nothing = torch.zeros(1, 6, 0)
+    weight = torch.tensor([[1.0, 1, 1, 0, 0, 0]])
+    gap, phoneme = torch.rand(1, 6), torch.zeros(1, 6, dtype=torch.long)
+    batch = Batch(*[nothing] * 6, torch.zeros(1, 6, dtype=torch.bool), gap, phoneme, weight)
+    readout, driving = SpeechReadout(3), torch.randn(1, 6, 3)
+    other = batch._replace(gap=torch.where(weight > 0, gap, 9.0), phoneme=torch.where(weight > 0, phoneme, 5))
+    assert torch.equal(readout(driving, batch), readout(driving, other))
+
+
+def test_training_goes_on_from_weights_and_says_from_which(tones, tmp_path):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    assert main(["--corpus", str(tones), "--out", str(first), "--steps", "1", *SMALL]) == 0
+    still = ["--learning-rate", "0", "--head", "2.5", "--start", str(first)]
+    assert main(["--corpus", str(tones), "--out", str(second), "--steps", "1", *SMALL, *still]) == 0
+    before, after = read_metadata(first, "AvatarModel"), read_metadata(second, "AvatarModel")
+    tensors, unchanged = load_file(str(first)), load_file(str(second))
+    assert all(torch.equal(tensors[name], unchanged[name]) for name in tensors)
+    assert after["start"] == before
+    assert after["options"]["head"] == 2.5
+
+
+def test_the_head_can_weigh_more_and_nothing_else_does():
+    template = load_template()
+    ratio = joint_levers(template, 2.5) / joint_levers(template)
+    heavier = {template.joint_names[joint] for joint in (ratio > 1).nonzero().flatten().tolist()}
+    assert heavier == {"neck01", "neck02", "neck03", "head"}
+    assert ratio.max().item() == pytest.approx(2.5)

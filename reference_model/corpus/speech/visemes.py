@@ -25,6 +25,7 @@ __all__ = [
     "LOUDNESS_SHARE",
     "PHONEME_CLASSES",
     "TRACK_RATE",
+    "VOWEL_CLASSES",
     "LipTracks",
     "closed_pictures",
     "closure_of_pictures",
@@ -70,7 +71,8 @@ _CLASSES: dict[str, tuple[tuple[float, ...], tuple[float, float, float]]] = {
 PHONEME_CLASSES = tuple(_CLASSES)
 """Names of the 24 classes by index; 0 is silence."""
 
-_VOWELS = frozenset("i ih e a ae o aw u y oe schwa er".split())
+VOWEL_CLASSES = frozenset("i ih e a ae o aw u y oe schwa er".split())
+"""Names of `PHONEME_CLASSES` that are vowels."""
 
 _IPA_OF_CLASS = {
     "p b m": "pbmɓʙ",
@@ -223,7 +225,7 @@ def _segments(utterance: Utterance) -> list[tuple[str, float, float, float]]:
         bounds = [start_s, middle_s, end_s] if len(names) == 2 else [start_s, end_s]
         for name, (from_s, to_s) in zip(names, pairwise(bounds), strict=False):
             if to_s > from_s:
-                segments.append((name, from_s, to_s, _STRESS_GAIN[stress] if name in _VOWELS else 1.0))
+                segments.append((name, from_s, to_s, _STRESS_GAIN[stress] if name in VOWEL_CLASSES else 1.0))
     return segments
 
 
