@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from reference_model.networks.text_fusion import TextTokens
 
-__all__ = ["PHONEME_CHARACTERS", "PhonemeEncoder", "phoneme_ids"]
+__all__ = ["PHONEME_CHARACTERS", "PhonemeEncoder", "encode_ids", "phoneme_ids"]
 
 PHONEME_CHARACTERS = (
     "abcdefhijklmnopqrstuvwxyz\u0261"  # IPA has no ASCII g
@@ -39,6 +39,15 @@ def phoneme_ids(ipa: str) -> list[int]:
         return [_SILENCE]
     characters = unicodedata.normalize("NFD", ipa.replace("g", "\u0261"))[:_MOST_CHARACTERS]
     return [_ID.get(character, _UNKNOWN) for character in characters]
+
+
+def encode_ids(phonemes: Sequence[str]) -> Tensor:
+    """`phoneme_ids` of each phoneme, 0 where it has fewer than six, [L, 6] int64."""
+    ids = torch.zeros(len(phonemes), _MOST_CHARACTERS, dtype=torch.long)
+    for row, ipa in zip(ids, phonemes, strict=True):
+        numbers = phoneme_ids(ipa)
+        row[: len(numbers)] = torch.tensor(numbers)
+    return ids
 
 
 class PhonemeEncoder(nn.Module):
@@ -82,10 +91,7 @@ class PhonemeEncoder(nn.Module):
             phonemes: Start in seconds and IPA of each phoneme, ascending; empty IPA is a pause.
             fps: Frames a second.
         """
-        ids = torch.zeros(1, len(phonemes), _MOST_CHARACTERS, dtype=torch.long)
-        for index, (_, ipa) in enumerate(phonemes):
-            numbers = phoneme_ids(ipa)
-            ids[0, index, : len(numbers)] = torch.tensor(numbers)
+        ids = encode_ids([ipa for _, ipa in phonemes])[None]
         starts_s = [start_s for start_s, _ in phonemes]
         if any(a > b for a, b in pairwise(starts_s)) or not all(map(math.isfinite, starts_s)):
             raise ValueError("the phonemes must have finite, ascending times")

@@ -30,5 +30,7 @@ class Batch(NamedTuple):
     """Gap between the lips of the mean face that speaks without an expression, millimetres, [B, T]."""
     phoneme: Tensor
     """What sounds: index into the corpus's classes, [B, T] int64."""
+    first: Tensor
+    """Index of each crop's first picture in the corpus, [B] int64."""
     weight: Tensor
     """Weight of each frame in the loss; 0 past the end of an utterance, [B, T]."""

@@ -146,5 +146,6 @@ class CorpusBatches:
             closure=self._closure[picture] & inside,
             gap=self._gap[picture].float(),
             phoneme=self._phoneme[picture],
+            first=picture[:, 0],
             weight=rise * inside,
         )

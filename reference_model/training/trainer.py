@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from reference_model.networks.audio_encoder import AudioEncoder
 from reference_model.training.batches import Batch
 from reference_model.training.corpus_batches import CorpusBatches
 from reference_model.training.face_geometry import FaceGeometry
@@ -143,8 +144,8 @@ class Trainer:
             self._load(current)
 
     def _learn_to_tell(self) -> None:
-        options = self.options
-        encoder, readout = self._objective.network.audio, self._objective.readout
+        options, objective = self.options, cast(Objective, self._objective)
+        encoder, readout = cast(AudioEncoder, objective.network.audio), objective.readout
         parameters = (
             list(readout.parameters()) if self._started else [*encoder.parameters(), *readout.parameters()]
         )
