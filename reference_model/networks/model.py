@@ -72,9 +72,9 @@ class ModelConfig:
 
 
 MINI = ModelConfig()
-"""Hears and does not read; runs on two CPU cores. Geometric supervision trains this part of the shipped weights."""
+"""The preset whose weights are shipped; runs on two CPU cores."""
 MINI_TEXT = ModelConfig(text="phonemes")
-"""The preset of the shipped weights: as `MINI`, with the phonemes of a text where there is one."""
+"""As `MINI`, with the phonemes of a text where there is one; no weights yet."""
 BASE = ModelConfig(
     dim_driving=512,
     dim_particle=512,
