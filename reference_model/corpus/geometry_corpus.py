@@ -2,7 +2,7 @@
 
 Run `python -m reference_model.corpus.geometry_corpus --hours 2 --recorded 0.5 --out FOLDER --seed 0`; it writes
 `FOLDER/geometry.npz` (see `corpus_file.GeometryCorpus`) and `FOLDER/report.json`. With `--recorded`, that share of the
-takes is spoken by voices made of recordings, for which flite must be installed.
+takes is spoken by voices made of recordings, for which flite and Festival must be installed (docs/model.md, Training).
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for geometry.npz and report.json")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--recorded", type=float, default=0.0, help="share of takes by recorded voices (flite)"
+        "--recorded", type=float, default=0.0, help="share of takes by recorded voices (flite, Festival)"
     )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
