@@ -22,6 +22,8 @@ from reference_model.training.speech_readout import SpeechReadout
 __all__ = ["Objective", "Trainer", "TrainingOptions", "evaluate"]
 
 _BETAS = 0.9, 0.98
+_READOUT_RATE = 1e-2
+"""Of a read-out that learns alone: one linear layer."""
 _PACE_STEPS = 20, 60
 """Steps between which the pace is taken; the first ones compile and allocate."""
 
@@ -146,12 +148,10 @@ class Trainer:
     def _learn_to_tell(self) -> None:
         options, objective = self.options, cast(Objective, self._objective)
         encoder, readout = cast(AudioEncoder, objective.network.audio), objective.readout
-        parameters = (
-            list(readout.parameters()) if self._started else [*encoder.parameters(), *readout.parameters()]
-        )
-        optimiser = torch.optim.AdamW(
-            parameters, options.learning_rate, _BETAS, weight_decay=options.weight_decay
-        )
+        parameters, rate = [*encoder.parameters(), *readout.parameters()], options.learning_rate
+        if self._started:
+            parameters, rate = list(readout.parameters()), _READOUT_RATE
+        optimiser = torch.optim.AdamW(parameters, rate, _BETAS, weight_decay=options.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, options.speech_steps))
         for _ in range(options.speech_steps):
             batch = self._corpus.draw(2 * options.batch, options.frames, self._generator)
