@@ -26,8 +26,11 @@ def spoken(synthesizer: SpeechSynthesizer) -> Utterance:
 
 @pytest.fixture(scope="session")
 def talking_corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """One person with one clip of 60 pictures, 192x256 px, by the real stages up to the clips."""
+    """One person with one clip of 60 pictures, 192x256 px, by the real stages up to the filters.
+
+    Processors round differently, so the first seed's clip does not pass the filters on every one of them.
+    """
     spec = CorpusSpec(n_people=1, n_clips=1, seed=0, clip_s=2.4, width=192, height=256)
     corpus = open_corpus(tmp_path_factory.mktemp("corpus"), spec)
-    create_corpus(corpus, lambda *_: None, stages=STAGES[: STAGES.index("filters")])
+    create_corpus(corpus, lambda *_: None, stages=STAGES[: STAGES.index("filters") + 1])
     return corpus
