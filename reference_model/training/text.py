@@ -97,8 +97,8 @@ class TextFigures(NamedTuple):
 def with_text(model: AvatarModel) -> AvatarModel:
     """The same model with a new phoneme encoder and fusion; without a text it does what `model` does."""
     reading = AvatarModel(replace(model.config, text="phonemes"))
-    missing = reading.load_state_dict(model.state_dict(), strict=False)
-    assert not missing.unexpected_keys, missing
+    loaded = reading.load_state_dict(model.state_dict(), strict=False)
+    assert not loaded.unexpected_keys
     return reading
 
 
@@ -186,7 +186,7 @@ def _driving(model: AvatarModel, crops: Batch, phonemes: TimedPhonemes | None) -
     text: TextTokens | None = None
     if phonemes is not None:
         assert model.text is not None
-        text = model.text(*phonemes.of_crops(crops.first, crops.mel.shape[1] // 4))
+        text = model.text(*phonemes.of_crops(crops.first, crops.innovations.shape[1]))
     return model.audio(crops.mel, crops.innovations, text=text)[0]
 
 

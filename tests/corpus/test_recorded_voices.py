@@ -83,9 +83,9 @@ def test_every_phoneme_of_every_set_is_of_a_known_class(name: str):
 
 
 @pytest.mark.parametrize(
-    ("module", "engine"), [(flite, lambda: flite.Flite(["slt"])), (festival, lambda: festival.Festival([]))]
+    "engine", [lambda: flite.Flite(["slt"]), lambda: festival.Festival([])], ids=["flite", "festival"]
 )
-def test_a_missing_program_is_an_error_that_says_what_to_install(module, engine, monkeypatch):
+def test_a_missing_program_is_an_error_that_says_what_to_install(engine, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda _: None)
     monkeypatch.setattr("ctypes.util.find_library", lambda _: None)
     with pytest.raises(AvatarBenchError, match="E603") as caught:

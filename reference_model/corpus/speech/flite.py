@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ctypes.util
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from media.errors import AvatarBenchError
 from reference_model.corpus.speech.segments import Segment, Spoken
+from reference_model.corpus.speech.worker_process import WorkerProcess
 
 __all__ = ["Flite"]
 
@@ -28,30 +26,16 @@ class Flite:
 
     def __init__(self, voices: list[str]) -> None:
         libraries = [_library("flite"), *(_library(f"flite_cmu_us_{name}") for name in voices)]
-        worker = Path(__file__).with_name("flite_worker.py")
-        self._process = subprocess.Popen(
-            [sys.executable, str(worker), *libraries],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        self._process = WorkerProcess(Path(__file__).with_name("flite_worker.py"), libraries)
 
     def close(self) -> None:
         """End the process."""
-        self._process.communicate()
+        self._process.close()
 
     def say(self, text: str, voice: str, stretch: float) -> Spoken:
         """Speak; without segments when the text has nothing to say."""
-        request = {"text": text, "voice": voice, "stretch": stretch}
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
-        stdin.write(json.dumps(request).encode() + b"\n")
-        stdin.flush()
-        line = stdout.readline()
-        if not line:
-            raise RuntimeError(f"the flite process ended while it spoke {request}")
-        header = json.loads(line)
-        samples = np.frombuffer(stdout.read(2 * header["n_samples"]), np.int16)
+        header, sound = self._process.ask({"text": text, "voice": voice, "stretch": stretch})
+        samples = np.frombuffer(sound, np.int16)
         return Spoken(samples, header["sample_rate"], [Segment(*entry) for entry in header["segments"]])
 
 

@@ -8,21 +8,19 @@ over to people.
 from __future__ import annotations
 
 import importlib.util
-import json
 import random
 import re
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from scipy.signal import resample_poly
 
 from media.errors import AvatarBenchError
+from reference_model.corpus.speech.worker_process import WorkerProcess
 
 __all__ = ["MAX_RANDOM_VARIANTS", "SAMPLE_RATE", "SpeechSynthesizer", "Utterance", "Voice"]
 
@@ -129,12 +127,7 @@ class SpeechSynthesizer:
         """Names of all variants, stock ones first."""
         self.genders = {name: _variant_gender(data / "voices" / "!v" / name) for name in self.variants}
         """"female" or "male" by variant, as its voice file says, else by its lowest pitch."""
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("espeak_worker.py")), str(data)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        self._process = WorkerProcess(Path(__file__).with_name("espeak_worker.py"), [str(data)])
 
     def __enter__(self) -> Self:
         return self
@@ -146,7 +139,7 @@ class SpeechSynthesizer:
 
     def close(self) -> None:
         """End the process and remove its files."""
-        self._process.communicate()
+        self._process.close()
         self._folder.cleanup()
 
     def speak(self, text: str, voice: Voice | None = None) -> Utterance:
@@ -164,7 +157,7 @@ class SpeechSynthesizer:
         """
         voice = Voice() if voice is None else voice
         self._check(voice)
-        header, sound = self._ask(
+        header, sound = self._process.ask(
             {
                 "text": text,
                 "voice": voice.name,
@@ -200,17 +193,6 @@ class SpeechSynthesizer:
                     expected="one of " + ", ".join(name for name in known if name),
                     got=repr(value),
                 )
-
-    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
-        stdin.write(json.dumps(request).encode() + b"\n")
-        stdin.flush()
-        line = stdout.readline()
-        if not line:
-            raise RuntimeError(f"the espeak-ng process ended while it spoke {request}")
-        header = json.loads(line)
-        return header, stdout.read(2 * header.get("n_samples", 0))
 
 
 def _stock_data_folder() -> Path:
