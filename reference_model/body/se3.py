@@ -21,6 +21,7 @@ __all__ = [
     "exp_se3",
     "exp_so3",
     "leaky_integrate",
+    "left_jacobian_so3",
     "log_se3",
     "log_so3",
     "matrix_to_quaternion",
@@ -89,6 +90,20 @@ def exp_so3(rotation_vector: Tensor) -> Tensor:
     w = _full_precision(rotation_vector)
     a, b, _ = _coefficients(w.square().sum(-1))
     return _rotation(w, a, b)
+
+
+def left_jacobian_so3(rotation_vector: Tensor) -> Tensor:
+    """How a rotation follows its vector: to first order `exp(w + dw) = exp(J(w) dw) exp(w)`.
+
+    Args:
+        rotation_vector: [..., 3], radians.
+
+    Returns:
+        J, [..., 3, 3].
+    """
+    w = _full_precision(rotation_vector)
+    _, b, c = _coefficients(w.square().sum(-1))
+    return _rotation(w, b, c)
 
 
 def exp_se3(twist: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,9 @@ Bone rotations are deltas in reference axes: with all rotations zero every bone 
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor
 
 from reference_model.body.se3 import exp_so3
-from reference_model.body.template import BodyTemplate
+from reference_model.body.template import BodyTemplate, load_template
 
 __all__ = [
     "BodyState",
@@ -24,6 +26,7 @@ __all__ = [
     "pose",
     "pose_joints",
     "rest_vertices",
+    "template_tensors",
 ]
 
 
@@ -105,11 +108,35 @@ class TemplateTensors:
         self.skin = put(weights[keep])  # [V, J]
         self.parents: tuple[int, ...] = tuple(int(p) for p in template.parents)
         self.levels = _kinematic_levels(template.parents, device)
+        self._has_parent = put(template.parents >= 0)
+        self._parent_or_self = put(np.maximum(template.parents, 0).astype(np.int64))
+        self.lineage = put(
+            _lineage(template.parents)
+        )  # [J, J], 1 where the column is the row's ancestor or itself
+
+    def of_parents(self, values: Tensor) -> Tensor:
+        """Each joint's parent's entry of `values` `[J, ...]`; zero for a root."""
+        found = values[self._parent_or_self]
+        return torch.where(self._has_parent.view(-1, *(1,) * (values.ndim - 1)), found, 0.0)
+
+    def cut(self, vertex_subset: Tensor) -> TemplateTensors:
+        """The same template with only the vertices `[V']` of these; quicker than to start from the arrays again."""
+        part = copy(self)
+        part.vertices, part.skin = self.vertices[vertex_subset], self.skin[vertex_subset]
+        part.shape_basis = self.shape_basis[:, vertex_subset]
+        part.actions = self.actions[:, vertex_subset]
+        return part
 
     @property
     def device(self) -> torch.device:
         """Where the tensors live."""
         return self.vertices.device
+
+
+@lru_cache(maxsize=2)
+def template_tensors(device: torch.device | str = "cpu") -> TemplateTensors:
+    """The shipped template with all its vertices; the same object on every call, not to be written to."""
+    return TemplateTensors(load_template(), device=device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +164,15 @@ def _kinematic_levels(parents: np.ndarray, device: torch.device | str) -> _Level
         parents=[put(positions) for positions in above],
         inverse=put(np.argsort(np.concatenate(levels))),
     )
+
+
+def _lineage(parents: np.ndarray) -> np.ndarray:
+    lineage = np.eye(len(parents), dtype=np.float32)
+    for joint, parent in enumerate(parents):
+        while parent >= 0:
+            lineage[joint, parent] = 1.0
+            parent = parents[parent]
+    return lineage
 
 
 def _combine(coefficients: Tensor, basis: Tensor) -> Tensor:
