@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -13,7 +13,14 @@ from media.landmarks import PersonLandmarks, Side
 from reference_model.body.template import BodyTemplate
 from reference_model.photo.initial_pose import HAND_CHAIN, SIDES, camera_to_world_axes
 
-__all__ = ["HAND_PARENT", "Evidence", "HandEvidence", "collect_evidence", "regressor_rows"]
+__all__ = [
+    "HAND_PARENT",
+    "REGRESSOR_VERTICES",
+    "Evidence",
+    "HandEvidence",
+    "collect_evidence",
+    "regressor_rows",
+]
 
 # COCO body point of the template -> mediapipe pose landmark, and how far the latter is to be trusted: over
 # flips and scales of one photograph, hips scatter by up to 16 px; the hand model places wrists better.
@@ -32,8 +39,9 @@ _INDEX_FINGER = "index_finger"  # a point of the body model, for hands that the 
 _LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"))
 _SILHOUETTE_STRIDE = 6  # every sixth vertex of the skin stands for the surface in the matte terms
 _CONTOUR_POINTS = 300
-_REGRESSOR_VERTICES = 64  # of up to 4,000 for each body point; moves the points by 0.2 mm
 _LANDMARK_SPREAD_M = 1.5e-3  # face points that scatter more on the template than this count less
+REGRESSOR_VERTICES = 64
+"""Of up to 4,000 for each body point; moves the points by 0.2 mm."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,10 @@ class HandEvidence:
     joint_slots: Tensor  # [16] their places among the 21
     tips: Tensor  # [5] rows of the vertex subset
     tip_slots: Tensor  # [5]
+
+    def to(self, device: torch.device | str) -> HandEvidence:
+        """The same on `device`."""
+        return HandEvidence(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,13 @@ class Evidence:
     surface: Tensor  # [Q] vertices spread over the skin
     outside: Tensor  # [1, 1, H, W] px distance to the matte
     contour: Tensor  # [C, 2] px
+
+    def to(self, device: torch.device | str) -> Evidence:
+        """The same with its tensors on `device`."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+        hands = {side: hand.to(device) for side, hand in self.hands.items()}
+        return replace(self, **moved, hands=hands)
 
 
 HAND_PARENT = [0, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19]
@@ -166,7 +185,7 @@ def regressor_rows(template: BodyTemplate, names: list[str]) -> np.ndarray:
             dense[row, template.fingertip_vertex[side][1]] = 1.0
             continue
         k = keypoints.index(name)
-        heaviest = np.argsort(-template.keypoint_weight[k], kind="stable")[:_REGRESSOR_VERTICES]
+        heaviest = np.argsort(-template.keypoint_weight[k], kind="stable")[:REGRESSOR_VERTICES]
         weight = template.keypoint_weight[k, heaviest]
         np.add.at(dense[row], template.keypoint_index[k, heaviest], weight / weight.sum())
     return dense

@@ -1,35 +1,30 @@
 """Fit the body template and a camera to one photograph (analysis by synthesis of landmarks and matte).
 
-Two stages of Adam: the first brings pose and camera close with gentle image terms, the second frees shape and
-expression and tightens every term. The weights were found on half-body and full-body photographs; image
-distances count in shoulder widths, so that they hold for any size of picture.
+Two descents: the first brings pose and camera close with gentle image terms, the second frees expression and lens and
+tightens every term. The weights were found on half-body and full-body photographs; image distances count in shoulder
+widths, so that they hold for any size of picture.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, grid_sample
 
 from media.landmarks import PersonLandmarks, Side
-from reference_model.body.skinning import BodyState, Posed, TemplateTensors, pose
+from reference_model.body.skinning import BodyState, TemplateTensors, template_tensors
 from reference_model.body.template import BodyTemplate, load_template
-from reference_model.photo.adam import Adam
-from reference_model.photo.evidence import HAND_PARENT, Evidence, HandEvidence, collect_evidence
+from reference_model.photo.evidence import collect_evidence
+from reference_model.photo.fit_terms import FOCAL_PRIOR, FitTerms, TermWeights, Unknowns
 from reference_model.photo.initial_pose import SIDES, initial_rotations, legs_visible
+from reference_model.photo.least_squares import minimise
 from reference_model.render.camera import FRONTAL, Camera
 
 __all__ = ["Fit", "fit_body", "joint_stiffness"]
-
-
-_FOCAL_PRIOR = 1.5  # focal length over the longer side of the photograph: a portrait lens
-_CONTOUR_REACH = 0.05  # shoulder widths; contour points further off than this hardly pull
 
 # Prior on each joint's squared angle, by the start of its name; the first match holds. Low = moves freely.
 _JOINT_STIFFNESS: tuple[tuple[str, float], ...] = (
@@ -59,26 +54,21 @@ _LEG = ("upperleg", "lowerleg", "foot")
 _HAND = ("wrist", "finger", "lowerarm02")
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """One run of Adam: iterations, step sizes and the weights of the terms that differ between stages."""
+class _Stage(NamedTuple):
+    """One descent: most steps, the weights of the terms that differ, and whether the face and the lens are free."""
 
     iterations: int
-    rotation_lr: float
-    shape_lr: float
-    action_lr: float
-    focal_lr: float
-    face: float
-    hand: float
-    mask: float
-    contour: float
+    weights: TermWeights
+    all_free: bool
 
 
 # The mask is weak at first: strong, it can push a forearm through to the wrong side of its depth ambiguity.
 _STAGES = (
-    _Stage(110, 0.03, 0.03, 0.0, 0.0, face=800, hand=150, mask=1.0, contour=0.5),
-    _Stage(240, 0.014, 0.05, 0.012, 0.002, face=3000, hand=600, mask=6.0, contour=2.0),
+    _Stage(8, TermWeights(face=800, hand=150, mask=1.0, contour=0.5), all_free=False),
+    _Stage(6, TermWeights(face=3000, hand=600, mask=6.0, contour=1.0), all_free=True),
 )
+_TOLERANCE = 1e-3  # share of the objective that a step has to gain to be worth another
+_LARGEST_SHAPE = 3.0  # standard deviations
 
 
 class Fit(NamedTuple):
@@ -93,71 +83,78 @@ class Fit(NamedTuple):
     the photograph; only what was seen is listed."""
 
 
-@dataclass
-class _Unknowns:
-    shape: Tensor  # [K]
-    actions: Tensor  # [52]
-    rotations: Tensor  # [J, 3]
-    translation: Tensor  # [3] of the camera, m
-    log_focal: Tensor  # []
-
-    def require_grad(self) -> None:
-        for field in fields(self):
-            getattr(self, field.name).requires_grad_()
-
-
-def fit_body(landmarks: PersonLandmarks, image_size: tuple[int, int], alpha: np.ndarray) -> Fit:
+@torch.no_grad()
+def fit_body(
+    landmarks: PersonLandmarks,
+    image_size: tuple[int, int],
+    alpha: np.ndarray,
+    device: torch.device | str = "cpu",
+) -> Fit:
     """Find the body and the camera that explain a photograph.
 
     Args:
         landmarks: What the detectors saw, in pixels.
         image_size: Width and height of the photograph, px.
         alpha: Matte of the person `[H, W]`, 0 to 1.
-
+        device: Where to compute; the result is on the CPU.
     """
     template = load_template()
     width, height = image_size
     evidence = collect_evidence(template, landmarks, width, height, alpha)
-    tensors = TemplateTensors(template, vertex_subset=evidence.vertices)
-    unknowns = _start(template, tensors, landmarks, evidence)
+    subset = torch.as_tensor(evidence.vertices, device=device)
+    tensors = template_tensors(device).cut(subset)
     stiffness = joint_stiffness(template, landmarks.hands, legs_seen=legs_visible(landmarks))
+    terms = FitTerms(tensors, evidence.to(device), stiffness)
+    vector = _start(terms, initial_rotations(template, landmarks))
     for stage in _STAGES:
-        _run_stage(stage, unknowns, tensors, evidence, stiffness)
-    with torch.no_grad():
-        error_px = _measure(_posed(tensors, unknowns), unknowns, evidence)
+        lower, upper = _bounds(vector, tensors, stage.all_free)
+        vector = minimise(
+            lambda place, weights=stage.weights: terms.expand(place, weights),
+            vector,
+            lower,
+            upper,
+            stage.iterations,
+            _TOLERANCE,
+        )
+    error_px = terms.errors_px(vector)
+    found = Unknowns.of(vector.cpu(), tensors)
+    n_shape = len(tensors.shape_basis)
     state = BodyState(
-        shape=unknowns.shape.detach(),
-        actions=unknowns.actions.detach().clamp(0, 1),
-        rotations=unknowns.rotations.detach(),
+        shape=found.form[:n_shape],
+        actions=found.form[n_shape:],
+        rotations=found.rotations,
         offsets=torch.zeros(template.n_vertices, 3),
     )
-    focal = float(unknowns.log_focal.detach().exp())
-    camera = Camera.frontal(unknowns.translation.tolist(), focal, width, height)
+    camera = Camera.frontal(found.translation.tolist(), float(found.log_focal.exp()), width, height)
     return Fit(state, camera, error_px)
 
 
-def _start(
-    template: BodyTemplate, tensors: TemplateTensors, landmarks: PersonLandmarks, evidence: Evidence
-) -> _Unknowns:
-    """The mean person with the detector's pose, at the distance where the shoulders are as wide as seen."""
-    rotations = torch.as_tensor(initial_rotations(template, landmarks), dtype=torch.float32)
-    unknowns = _Unknowns(
-        shape=torch.zeros(len(template.shape_basis)),
-        actions=torch.zeros(len(template.action_names)),
-        rotations=rotations,
-        translation=torch.tensor([0.0, 0.0, 3.0]),
-        log_focal=torch.tensor(math.log(_FOCAL_PRIOR * max(evidence.width, evidence.height))),
-    )
-    points = evidence.body_regressor @ _posed(tensors, unknowns).vertices  # [P, 3]
-    left, right = points[0], points[1]  # shoulders
-    middle = FRONTAL @ ((left + right) / 2)
-    focal = unknowns.log_focal.exp()
-    depth = focal * (left - right).norm() / evidence.scale
-    centre = torch.tensor([evidence.width / 2, evidence.height / 2])
-    offset = (evidence.body_points[:2].mean(0) - centre) / focal * depth  # [2] m
-    unknowns.translation = torch.stack([offset[0] - middle[0], offset[1] - middle[1], depth])
-    unknowns.require_grad()
-    return unknowns
+def _start(terms: FitTerms, rotations: np.ndarray) -> Tensor:
+    """The mean person with the detector's pose, at the distance where the shoulders are as wide as seen, [n]."""
+    seen, tensors = terms.evidence, terms.tensors
+    focal = FOCAL_PRIOR * max(seen.width, seen.height)
+    form = torch.zeros(len(tensors.shape_basis) + len(tensors.actions))
+    pose = torch.as_tensor(rotations, dtype=torch.float32).flatten()
+    place = torch.tensor([0.0, 0.0, 1.0, math.log(focal)])
+    vector = torch.cat([form, pose, place]).to(tensors.device)
+    left, right = terms.shoulders(vector)
+    middle = FRONTAL.to(left) @ ((left + right) / 2)
+    depth = focal * (left - right).norm() / seen.scale
+    centre = left.new_tensor([seen.width / 2, seen.height / 2])
+    offset = (seen.body_points[:2].mean(0) - centre) / focal * depth  # [2] m
+    vector[-4:-1] = torch.stack([offset[0] - middle[0], offset[1] - middle[1], depth])
+    return vector
+
+
+def _bounds(vector: Tensor, tensors: TemplateTensors, all_free: bool) -> tuple[Tensor, Tensor]:
+    """The least and the most of each unknown, [n]; equal where it is not free."""
+    lower, upper = torch.full_like(vector, -torch.inf), torch.full_like(vector, torch.inf)
+    n_shape, n_form = len(tensors.shape_basis), len(tensors.shape_basis) + len(tensors.actions)
+    lower[:n_shape], upper[:n_shape] = -_LARGEST_SHAPE, _LARGEST_SHAPE
+    lower[n_shape:n_form], upper[n_shape:n_form] = 0.0, 1.0 if all_free else 0.0
+    if not all_free:
+        lower[-1] = upper[-1] = vector[-1]
+    return lower, upper
 
 
 def joint_stiffness(template: BodyTemplate, hands: Collection[Side], *, legs_seen: bool) -> Tensor:
@@ -180,114 +177,3 @@ def joint_stiffness(template: BodyTemplate, hands: Collection[Side], *, legs_see
         )
 
     return torch.tensor([stiffness(name) for name in template.joint_names])[:, None]
-
-
-def _run_stage(
-    stage: _Stage, unknowns: _Unknowns, tensors: TemplateTensors, evidence: Evidence, stiffness: Tensor
-) -> None:
-    rates = {
-        "rotations": stage.rotation_lr,
-        "translation": stage.rotation_lr,
-        "shape": stage.shape_lr,
-        "actions": stage.action_lr,
-        "log_focal": stage.focal_lr,
-    }
-    optimiser = Adam([getattr(unknowns, name) for name in rates], list(rates.values()))
-    nearest = torch.zeros(0, dtype=torch.long)
-    for iteration in range(stage.iterations):
-        posed = _posed(tensors, unknowns)
-        if iteration % 5 == 0:
-            with torch.no_grad():
-                surface = _project(posed.vertices[evidence.surface], unknowns, evidence)
-                nearest = torch.cdist(evidence.contour, surface).argmin(1)
-        loss = _image_terms(stage, posed, unknowns, evidence, nearest)
-        loss = loss + _direction_terms(posed, evidence) + _prior_terms(unknowns, stiffness, evidence)
-        loss.backward()
-        optimiser.step(0.1 + 0.45 * (1 + math.cos(math.pi * iteration / stage.iterations)))
-        with torch.no_grad():
-            unknowns.actions.clamp_(0, 1)
-            unknowns.shape.clamp_(-3, 3)
-
-
-def _posed(tensors: TemplateTensors, unknowns: _Unknowns) -> Posed:
-    offsets = torch.zeros_like(tensors.vertices)
-    return pose(tensors, BodyState(unknowns.shape, unknowns.actions, unknowns.rotations, offsets))
-
-
-def _project(points: Tensor, unknowns: _Unknowns, evidence: Evidence) -> Tensor:
-    """World points `[..., 3]` in pixels `[..., 2]`."""
-    seen = points @ FRONTAL.T + unknowns.translation
-    centre = torch.tensor([evidence.width / 2, evidence.height / 2])
-    return unknowns.log_focal.exp() * seen[..., :2] / seen[..., 2:] + centre
-
-
-def _huber(distance: Tensor, delta: float) -> Tensor:
-    """Pseudo-Huber penalty: quadratic below `delta`, linear above."""
-    return delta**2 * ((1 + (distance / delta) ** 2).sqrt() - 1)
-
-
-def _hand_points(posed: Posed, hand: HandEvidence) -> Tensor:
-    points = posed.vertices.new_zeros(21, 3)
-    points = points.index_copy(0, hand.joint_slots, posed.joints[hand.joints])
-    return points.index_copy(0, hand.tip_slots, posed.vertices[hand.tips])
-
-
-def _image_terms(
-    stage: _Stage, posed: Posed, unknowns: _Unknowns, evidence: Evidence, nearest: Tensor
-) -> Tensor:
-    """Everything that is compared in the picture: points, the matte and its contour."""
-
-    def off(points: Tensor, target: Tensor) -> Tensor:
-        return (_project(points, unknowns, evidence) - target).norm(dim=-1) / evidence.scale
-
-    body = off(evidence.body_regressor @ posed.vertices, evidence.body_points)
-    loss = 40 * (_huber(body, 0.1) * evidence.body_weight).sum()
-    corners = posed.vertices[evidence.face_triangles]  # [F, 3, 3]
-    face = off((corners * evidence.face_barycentric[..., None]).sum(1), evidence.face_points)
-    loss = loss + stage.face * (_huber(face, 0.02) * evidence.face_weight).sum()
-    for hand in evidence.hands.values():
-        loss = loss + stage.hand * _huber(off(_hand_points(posed, hand), hand.points), 0.05).mean()
-
-    surface = _project(posed.vertices[evidence.surface], unknowns, evidence)  # [Q, 2]
-    size = torch.tensor([evidence.width, evidence.height])
-    grid = (surface / size * 2 - 1)[None, None]
-    outside = grid_sample(evidence.outside, grid, align_corners=False)[0, 0, 0] / evidence.scale
-    loss = loss + stage.mask * _huber(outside, 0.03).sum()
-    if len(nearest):
-        gap = ((surface[nearest] - evidence.contour) / evidence.scale).square().sum(-1)
-        loss = loss + stage.contour * (gap / (gap + _CONTOUR_REACH**2)).mean()  # Geman-McClure
-    return loss
-
-
-def _direction_terms(posed: Posed, evidence: Evidence) -> Tensor:
-    """3D directions of arms and finger bones: they settle the depth that the picture leaves open."""
-    points = evidence.body_regressor @ posed.vertices
-    limbs = points[evidence.limbs[:, 1]] - points[evidence.limbs[:, 0]]  # [L, 3]
-    loss = 2 * ((1 - cosine_similarity(limbs, evidence.limb_directions, dim=-1)) * evidence.limb_weight).sum()
-    for hand in evidence.hands.values():
-        hand_points = _hand_points(posed, hand)
-        bones = hand_points[1:] - hand_points[HAND_PARENT[1:]]  # [20, 3]
-        loss = loss + 1.5 * (1 - cosine_similarity(bones, hand.bones, dim=-1)).mean()
-    return loss
-
-
-def _prior_terms(unknowns: _Unknowns, stiffness: Tensor, evidence: Evidence) -> Tensor:
-    focal = unknowns.log_focal - math.log(_FOCAL_PRIOR * max(evidence.width, evidence.height))
-    pose_prior = 0.05 * (stiffness * unknowns.rotations.square()).sum()
-    shape_prior = 0.006 * unknowns.shape.square().sum()
-    return pose_prior + shape_prior + 0.05 * unknowns.actions.square().sum() + 20 * focal.square()
-
-
-def _measure(posed: Posed, unknowns: _Unknowns, evidence: Evidence) -> dict[str, float]:
-    corners = posed.vertices[evidence.face_triangles]
-    trusted = evidence.body_weight > 0.05
-    pairs = {
-        "body": ((evidence.body_regressor @ posed.vertices)[trusted], evidence.body_points[trusted]),
-        "face": ((corners * evidence.face_barycentric[..., None]).sum(1), evidence.face_points),
-        **{f"hand_{side}": (_hand_points(posed, hand), hand.points) for side, hand in evidence.hands.items()},
-    }
-    return {
-        name: float((_project(points, unknowns, evidence) - target).norm(dim=-1).median())
-        for name, (points, target) in pairs.items()
-        if len(target)
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import cv2
@@ -25,7 +24,6 @@ from reference_model.body.mesh import RasterizedMesh, rasterize_mesh, triangle_a
 from reference_model.body.skinning import BodyState, TemplateTensors, pose
 from reference_model.body.template import REGIONS, load_template
 from reference_model.deform import Rig
-from reference_model.photo import fitting
 from reference_model.render import render
 from reference_model.render.camera import Camera
 
@@ -232,8 +230,6 @@ def small_photo(shared_data: Path) -> np.ndarray:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(personalize, "ITERATIONS", {"template": 30, "forward": 15})
-    shorter = tuple(dataclasses.replace(s, iterations=s.iterations // 3) for s in fitting._STAGES)
-    monkeypatch.setattr(fitting, "_STAGES", shorter)
 
 
 def picture(avatar: Avatar, camera: Camera) -> torch.Tensor:
