@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import scipy.sparse as sparse
 import torch
-from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 from torch import Tensor
 
 from reference_model.body.mesh import rasterize_mesh
-from reference_model.body.skinning import BodyState, TemplateTensors, blend_transforms, pose
+from reference_model.body.skinning import BodyState, TemplateTensors, blend_transforms, pose, template_tensors
 from reference_model.body.template import BodyTemplate, load_template
+from reference_model.photo.smooth_displacement import DenseSolver, Solver, SparseSolver
 from reference_model.render.camera import Camera
 
 __all__ = ["offsets_to_rest", "silhouette_offsets"]
@@ -36,6 +36,7 @@ _TANGENT_STEP = 4  # contour pixels on either side that define its direction
 _HOLD_HAND = 0.15
 _HOLD_FACE = 3.0
 _HOLD_INSIDE = 10.0
+_HOLD = 1e-3  # everything else
 _INSIDE = (
     "eye_front_left",
     "eye_front_right",
@@ -50,33 +51,36 @@ _INSIDE = (
 _SHARP_LANDMARK_M = 3e-3  # face-mesh points that stay this still on the template mark the face
 
 
-def silhouette_offsets(state: BodyState, camera: Camera, alpha: np.ndarray) -> tuple[Tensor, float]:
+def silhouette_offsets(
+    state: BodyState, camera: Camera, alpha: np.ndarray, device: torch.device | str = "cpu"
+) -> tuple[Tensor, float]:
     """Find the displacements that make the silhouette of the body that of the matte.
 
     Args:
         state: The fitted body.
         camera: Frontal camera of the photograph; displacements stay parallel to its picture.
         alpha: Matte `[H, W]`, 0 to 1.
+        device: Where the displacements are solved for; all else happens on the CPU.
 
     Returns:
         Rest-space offsets `[V, 3]` in metres, to be stored in the state (posing it gives the displaced mesh),
         and the intersection over union of the displaced silhouette with the matte.
     """
     template = load_template()
-    tensors = TemplateTensors(template)
+    tensors = template_tensors()
     posed = pose(tensors, state)
     vertices = posed.vertices.numpy().astype(np.float64)
     small = min(1.0, _WORK_SIZE / max(camera.width, camera.height))
     work = camera.resized(max(1, round(camera.width * small)), max(1, round(camera.height * small)))
     target = cv2.resize(alpha, (work.width, work.height), interpolation=cv2.INTER_AREA) > 0.5
-    solver = _DisplacementSolver(template)
+    solver, free = _solver(device), _hold_weights(template) < 1
     shift = np.zeros_like(vertices)
     for _ in range(_ITERATIONS):
         weight, pull_px = _contour_pull(template, vertices + shift, work, target)
         depth = work.project(torch.as_tensor(vertices + shift).float())[1].numpy()[:, None]  # [V, 1] m
         along = np.concatenate([pull_px * depth / work.focal, np.zeros_like(depth)], axis=1)
         pull = along @ work.rotation.double().numpy()  # camera axes to world
-        shift = solver.solve(weight, shift + pull)
+        shift = solver.solve(weight * free, shift + pull)
     silhouette = _silhouette(template, vertices + shift, work)[0]
     overlap = float((silhouette & target).sum() / max((silhouette | target).sum(), 1))
     displaced = torch.as_tensor(shift, dtype=torch.float32)
@@ -92,24 +96,17 @@ def offsets_to_rest(tensors: TemplateTensors, transforms: Tensor, displacement: 
     return torch.linalg.solve(blend, displacement[..., None]).squeeze(-1)
 
 
-class _DisplacementSolver:
-    """Smooth vertex displacements with soft targets, over the template's edges."""
-
-    def __init__(self, template: BodyTemplate) -> None:
-        laplacian = _graph_laplacian()
-        self._smoothness = _BENDING * (laplacian.T @ laplacian) + _STIFFNESS * laplacian
-        self._hold = _hold_weights(template)
-
-    def solve(self, weight: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """Displacements `[V, 3]` near `target` where `weight` is 1, smooth elsewhere and small where held."""
-        weight = weight * (self._hold < 1)
-        matrix = self._smoothness + sparse.diags(weight + self._hold + 1e-3)
-        return splu(matrix.tocsc()).solve(weight[:, None] * target)
-
-
-@lru_cache(maxsize=1)
-def _graph_laplacian() -> sparse.csr_matrix:
+@lru_cache(maxsize=2)
+def _solver(device: torch.device | str) -> Solver:
+    """Of displacements over the template's edges."""
     template = load_template()
+    laplacian = _graph_laplacian(template)
+    smoothness = _BENDING * (laplacian.T @ laplacian) + _STIFFNESS * laplacian
+    matrix = (smoothness + sparse.diags(_hold_weights(template) + _HOLD)).tocsc()
+    return SparseSolver(matrix) if torch.device(device).type == "cpu" else DenseSolver(matrix, device)
+
+
+def _graph_laplacian(template: BodyTemplate) -> sparse.csr_matrix:
     n, faces = len(template.vertices), template.faces
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     edges = np.unique(np.sort(edges, axis=1), axis=0)
