@@ -11,7 +11,7 @@ from reference_model.avatar.optimise import Canvas, first_log_scales, first_opac
 from reference_model.avatar.sampling import SurfacePoints, carve, sample_surface, sample_uncovered
 from reference_model.avatar.supervision import Supervision, body_parts, supervise
 from reference_model.body.mesh import RasterizedMesh, rasterize_mesh, triangle_frames
-from reference_model.body.skinning import BodyState, TemplateTensors, pose, rest_vertices
+from reference_model.body.skinning import BodyState, pose, rest_vertices, template_tensors
 from reference_model.body.template import BodyTemplate, load_template
 from reference_model.photo.layers import extend_foreground
 from reference_model.render.camera import Camera
@@ -29,7 +29,7 @@ class CanvasBuilder:
         self, state: BodyState, camera: Camera, photo: np.ndarray, alpha: np.ndarray, seed: int
     ) -> None:
         self.template: BodyTemplate = load_template()
-        self.tensors = TemplateTensors(self.template)
+        self.tensors = template_tensors()
         self.faces = torch.tensor(self.template.faces, dtype=torch.long)
         self.state, self.camera, self.alpha = state, camera, alpha
         self.vertices: Tensor = pose(self.tensors, state).vertices  # [V, 3]

@@ -209,14 +209,16 @@ def forward_pass(
         builder: The fitted photograph.
         points: N points on it.
         canvas: Their Gaussians.
-        network: With its weights.
+        network: With its weights, on any device; all else is on the CPU.
         hand_enhance: Whether the network looks at the hands' tokens.
         weight_decoder: Whether skinning weights adapt to the person.
     """
     photo = canvas_photo(builder, points, canvas, Crops.of(builder, canvas, points), network)
+    photo = photo.to(network.query_position.device)
     found = network(photo, hand_enhance=hand_enhance, weight_decoder=weight_decoder)
-    own = Corrections(*(part[0] for part in found.corrections))
-    return corrected(canvas, own), SkinWeights.of_dense(found.skin[0])
+    own = Corrections(*(part[0].cpu() for part in found.corrections))
+    skin = SkinWeights.of_dense(found.skin[0])
+    return corrected(canvas, own), SkinWeights(skin.index.cpu(), skin.weight.cpu())
 
 
 def _folded_away(builder: CanvasBuilder, points: SurfacePoints, canvas: Canvas) -> np.ndarray:

@@ -27,7 +27,7 @@ from reference_model.avatar.sampling import SurfacePoints
 from reference_model.photo.fitting import Fit, fit_body
 from reference_model.photo.layers import paint_out
 from reference_model.photo.silhouette import silhouette_offsets
-from reference_model.reconstruction.reconstruction_file import load_canvas_network
+from reference_model.reconstruction.reconstruction_file import shipped_canvas_network
 
 __all__ = [
     "ITERATIONS",
@@ -35,9 +35,12 @@ __all__ = [
     "FittedPhoto",
     "Initial",
     "Progress",
+    "SeenPhoto",
     "create_avatar",
     "fit_photo",
+    "fit_seen",
     "one_thread",
+    "see_photo",
 ]
 
 Initial = Literal["template", "forward"]
@@ -55,6 +58,16 @@ ITERATIONS: dict[Initial, int] = {"template": 400, "forward": 200}
 _BODY_PIXELS, _DETAIL_PIXELS = 512 * 400, 256 * 256
 
 
+class SeenPhoto(NamedTuple):
+    """A photograph with what the detectors found in it."""
+
+    photo: np.ndarray
+    """As worked on, [H, W, 3] uint8."""
+    landmarks: PersonLandmarks
+    alpha: np.ndarray
+    """Matte [H, W]."""
+
+
 class FittedPhoto(NamedTuple):
     """A photograph with its fitted body and the canvas on it."""
 
@@ -70,9 +83,14 @@ class FittedPhoto(NamedTuple):
     points: SurfacePoints
     canvas: Canvas
 
-    def forward(self, *, hand_enhance: bool = True) -> tuple[Canvas, SkinWeights]:
-        """One pass of the reconstruction `mini`: the canvas as it corrects it, and the person's skinning weights."""
-        network = load_canvas_network()
+    def forward(
+        self, *, hand_enhance: bool = True, device: torch.device | str = "cpu"
+    ) -> tuple[Canvas, SkinWeights]:
+        """One pass of the reconstruction `mini`: the canvas as it corrects it, and the person's skinning weights.
+
+        The network runs on `device`; the result is on the CPU.
+        """
+        network = shipped_canvas_network(device)
         return forward_pass(self.builder, self.points, self.canvas, network, hand_enhance=hand_enhance)
 
     def optimised(
@@ -99,14 +117,8 @@ class FittedPhoto(NamedTuple):
         )
 
 
-def fit_photo(
-    image: np.ndarray,
-    *,
-    seed: int = 0,
-    progress: Progress | None = None,
-    n_gaussians: int = _N_GAUSSIANS,
-) -> FittedPhoto:
-    """Everything before the optimisation; arguments and errors as of `create_avatar`."""
+def see_photo(image: np.ndarray, progress: Progress | None = None) -> SeenPhoto:
+    """Landmarks and matte of a photograph; arguments and errors as of `create_avatar`."""
     report = progress or (lambda stage, fraction: None)
     photo = _work_copy(image)
     report("landmarks", 0.0)
@@ -117,14 +129,39 @@ def fit_photo(
         raise AvatarBenchError(
             "E102", "The person cannot be told from the background.", fix="Use a clearer photograph."
         )
+    return SeenPhoto(photo, landmarks, alpha)
+
+
+def fit_seen(
+    seen: SeenPhoto,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+    n_gaussians: int = _N_GAUSSIANS,
+    device: torch.device | str = "cpu",
+) -> FittedPhoto:
+    """From landmarks and matte to the canvas; what there is to solve is solved on `device`."""
+    report = progress or (lambda stage, fraction: None)
+    photo, landmarks, alpha = seen
     report("fit", 0.0)
-    fit = fit_body(landmarks, (photo.shape[1], photo.shape[0]), alpha)
+    fit = fit_body(landmarks, (photo.shape[1], photo.shape[0]), alpha, device)
     report("silhouette", 0.0)
-    offsets, overlap = silhouette_offsets(fit.state, fit.camera, alpha)
+    offsets, overlap = silhouette_offsets(fit.state, fit.camera, alpha, device)
     report("gaussians", 0.0)
     builder = CanvasBuilder(fit.state.replace(offsets=offsets), fit.camera, photo, alpha, seed)
     points = builder.sample(n_gaussians)
     return FittedPhoto(photo, landmarks, alpha, fit, overlap, builder, points, builder.canvas(points))
+
+
+def fit_photo(
+    image: np.ndarray,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+    n_gaussians: int = _N_GAUSSIANS,
+) -> FittedPhoto:
+    """Everything before the optimisation; arguments and errors as of `create_avatar`."""
+    return fit_seen(see_photo(image, progress), seed=seed, progress=progress, n_gaussians=n_gaussians)
 
 
 def create_avatar(

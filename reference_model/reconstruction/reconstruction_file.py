@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -27,6 +29,7 @@ __all__ = [
     "load_reconstruction",
     "save_canvas_network",
     "save_reconstruction",
+    "shipped_canvas_network",
 ]
 
 _KEY = "avatarbench"
@@ -148,6 +151,12 @@ def load_canvas_network(path: Path = MINI_WEIGHTS) -> CanvasNetwork:
     except RuntimeError as error:
         raise _damaged(path, "tensors of the network's shapes", str(error)) from error
     return network.eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=2)
+def shipped_canvas_network(device: torch.device | str = "cpu") -> CanvasNetwork:
+    """The network `mini` as it ships; the same object on every call, not to be trained on."""
+    return load_canvas_network().to(device)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
