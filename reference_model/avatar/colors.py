@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from scipy.spatial import KDTree
 
+from media.threads import tree_workers
 from reference_model.avatar.supervision import LEFT_EAR, MIDDLE, N_PARTS, Supervision
 from reference_model.body.template import BodyTemplate
 
@@ -97,7 +98,7 @@ def _borrowed(points: PointSet, given: np.ndarray, lent: np.ndarray, sampled: np
 
     lenders = np.vstack([feature(given, False), feature(given, True)])
     source = np.vstack([sampled[given], sampled[given]])
-    nearest = KDTree(lenders).query(feature(lent, False), k=_LENDERS)[1]
+    nearest = KDTree(lenders).query(feature(lent, False), k=_LENDERS, workers=tree_workers())[1]
     return np.median(source[nearest], axis=1)
 
 

@@ -12,16 +12,16 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from media.threads import tree_workers
 from reference_model.avatar.canvas import CanvasBuilder
 from reference_model.avatar.gaussians import Gaussians, front_facing
 from reference_model.avatar.io import SkinWeights
 from reference_model.avatar.optimise import Canvas
 from reference_model.avatar.sampling import SurfacePoints
 from reference_model.body.mesh import triangle_frames
-from reference_model.body.particles import load_particles
 from reference_model.body.se3 import quaternion_multiply
 from reference_model.body.template import REGIONS
-from reference_model.networks.surface import bind_points
+from reference_model.networks.surface import bind_bones
 from reference_model.reconstruction.canvas_network import ATTRIBUTES, CanvasNetwork, CanvasPhoto
 from reference_model.reconstruction.gaussian_decoder import Corrections
 from reference_model.reconstruction.query_points import bare_points
@@ -147,8 +147,9 @@ def canvas_photo(
     normals = triangle_frames(builder.vertices, builder.faces)[network.query_triangle][..., 2]
     behind, _ = _behind(builder, queries)
     facing = ((builder.camera.center - queries) * normals).sum(-1) > 0
-    bound = bind_points(template, load_particles(), points.triangle, points.barycentric)
-    distance, nearest = KDTree(network.query_position.cpu().numpy()).query(bound.position, k=_NEAREST)
+    bound = bind_bones(template, points.triangle, points.barycentric)
+    tree = KDTree(network.query_position.cpu().numpy())
+    distance, nearest = tree.query(bound.position, k=_NEAREST, workers=tree_workers())
     share = 1 / (np.asarray(distance) + 1e-3)
     bare = bare_points(template, points.triangle, points.barycentric)
     reach = np.where(bare, _REACH_BARE_M, _REACH_M) * ~_folded_away(builder, points, canvas)
@@ -165,8 +166,8 @@ def canvas_photo(
         detail=kind,
         nearest=torch.from_numpy(np.asarray(nearest)),
         share=torch.from_numpy((share / share.sum(1, keepdims=True)).astype(np.float32)),
-        bone_index=torch.from_numpy(bound.bone_index.astype(np.int64)),
-        bone_weight=torch.from_numpy(bound.bone_weight),
+        bone_index=torch.from_numpy(bound.index.astype(np.int64)),
+        bone_weight=torch.from_numpy(bound.weight),
         reach=torch.from_numpy(reach.astype(np.float32)),
     )
     return CanvasPhoto(*(getattr(one, name)[None] for name in CanvasPhoto.__dataclass_fields__))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +22,9 @@ from reference_model.networks.particle_deformer import ParticleLayout
 __all__ = [
     "FPS",
     "HEAD_REGIONS",
+    "BoundBones",
     "SurfacePoints",
+    "bind_bones",
     "bind_points",
     "particle_layout",
     "particle_places",
@@ -64,6 +67,17 @@ class SurfacePoints:
     """Skinning weights, [n, 8] float32, rows sum to 1."""
 
 
+class BoundBones(NamedTuple):
+    """n places on the template with their bones."""
+
+    position: np.ndarray
+    """Place on the neutral mean template, metres, [n, 3] float32."""
+    index: np.ndarray
+    """Joints, [n, 8] int32, heaviest first."""
+    weight: np.ndarray
+    """Skinning weights, [n, 8] float32, rows sum to 1."""
+
+
 def bind_points(
     template: BodyTemplate, particles: ParticleSet, triangle: np.ndarray, barycentric: np.ndarray
 ) -> SurfacePoints:
@@ -80,23 +94,31 @@ def bind_points(
     """
     corners = template.faces[triangle]  # [n, 3]
     barycentric = np.asarray(barycentric, np.float32)
+    bones = bind_bones(template, triangle, barycentric)
     particle_index, particle_weight = _interpolate(
         particles.vertex_particles[corners],
         particles.vertex_weights[corners],
         barycentric,
         PARTICLES_PER_POINT,
     )
-    bone_index, bone_weight = _interpolate(
-        template.skin_index[corners], template.skin_weight[corners], barycentric, BONES_PER_POINT
-    )
     return SurfacePoints(
-        position=(template.vertices[corners] * barycentric[..., None]).sum(1),
+        position=bones.position,
         region=template.region[triangle].astype(np.int64),
         particle_index=particle_index,
         particle_weight=particle_weight,
-        bone_index=bone_index,
-        bone_weight=bone_weight,
+        bone_index=bones.index,
+        bone_weight=bones.weight,
     )
+
+
+def bind_bones(template: BodyTemplate, triangle: np.ndarray, barycentric: np.ndarray) -> BoundBones:
+    """Bind places on the surface to bones alone; arguments as of `bind_points`."""
+    corners = template.faces[triangle]  # [n, 3]
+    barycentric = np.asarray(barycentric, np.float32)
+    index, weight = _interpolate(
+        template.skin_index[corners], template.skin_weight[corners], barycentric, BONES_PER_POINT
+    )
+    return BoundBones((template.vertices[corners] * barycentric[..., None]).sum(1), index, weight)
 
 
 def _interpolate(
@@ -122,10 +144,10 @@ def _interpolate(
     first = np.diff(index, axis=1, prepend=-1) != 0
     slot = first.cumsum(1) - 1
     merged_index = np.zeros_like(index)
-    merged_weight = np.zeros_like(weight, dtype=np.float64)
     rows = np.arange(n)[:, None]
     merged_index[rows, slot] = index
-    np.add.at(merged_weight, (rows, slot), weight)
+    places = (rows * index.shape[1] + slot).ravel()
+    merged_weight = np.bincount(places, weight.ravel(), index.size).reshape(index.shape)
     heaviest = np.argsort(-merged_weight, axis=1, kind="stable")[:, :keep]
     kept = np.take_along_axis(merged_weight, heaviest, 1)
     total = merged_weight.sum(1, keepdims=True)

@@ -28,7 +28,7 @@ def extend_foreground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     rim = max(1, round(_RIM_PX * max(image.shape[:2]) / 1024))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1))
     solid = cv2.erode((alpha > _SOLID).astype(np.uint8), kernel).astype(np.float32)
-    return (_spread(image.astype(np.float32), solid) + 0.5).clip(0, 255).astype(np.uint8)
+    return _bytes(_spread(image.astype(np.float32), solid))
 
 
 def paint_out(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -56,8 +56,12 @@ def paint_out(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     filled = cv2.GaussianBlur(filled, (0, 0), 2.5)
     filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
     blend = cv2.GaussianBlur(person.astype(np.float32), (0, 0), _BACKGROUND_BLUR * size)
-    blend = np.maximum(blend, person)[..., None]
-    return (filled * blend + image * (1 - blend) + 0.5).clip(0, 255).astype(np.uint8)
+    blend = _three(np.maximum(blend, person))
+    filled *= blend
+    kept = image.astype(np.float32)
+    kept *= 1 - blend
+    filled += kept
+    return _bytes(filled)
 
 
 def _spread(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -72,8 +76,19 @@ def _spread(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
         return values
     half = ((width + 1) // 2, (height + 1) // 2)
     mass = cv2.resize(weight, half, interpolation=cv2.INTER_AREA).reshape(half[1], half[0])
-    total = cv2.resize(values * weight[..., None], half, interpolation=cv2.INTER_AREA)
-    mean = total.reshape(half[1], half[0], 3) / np.maximum(mass, 1e-6)[..., None]
+    total = cv2.resize(values * _three(weight), half, interpolation=cv2.INTER_AREA)
+    mean = total.reshape(half[1], half[0], 3) / _three(np.maximum(mass, 1e-6))
     coarse = _spread(mean, (mass > 0).astype(np.float32))
     finer = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, 3)
-    return np.where(weight[..., None] > 0, values, finer)
+    return np.where(_three(weight) > 0, values, finer)
+
+
+def _three(values: np.ndarray) -> np.ndarray:
+    """`[H, W]` as three equal channels: numpy is slow where an axis as short as this is broadcast."""
+    return cv2.merge([values, values, values])
+
+
+def _bytes(picture: np.ndarray) -> np.ndarray:
+    """Rounded to uint8; overwrites `picture`, which spares large copies."""
+    picture += 0.5
+    return np.clip(picture, 0, 255, out=picture).astype(np.uint8)
