@@ -48,18 +48,21 @@ class Quality(NamedTuple):
     """Of pass and optimisation."""
 
 
-def compare(fitted: FittedPhoto, variants: list[str], seed: int = 0) -> Iterator[tuple[str, Quality]]:
+def compare(
+    fitted: FittedPhoto, variants: list[str], seed: int = 0, device: torch.device | str = "cpu"
+) -> Iterator[tuple[str, Quality]]:
     """Make an avatar in each of the ways `variants`.
 
     Args:
         fitted: The fitted photograph.
         variants: Names in `VARIANTS`.
         seed: Of the optimisation.
+        device: Of the pass.
     """
     for name in variants:
         initial, steps = VARIANTS[name]
         begin = time.perf_counter()
-        canvas = fitted.canvas if initial == "template" else fitted.forward()[0]
+        canvas = fitted.canvas if initial == "template" else fitted.forward(device=device)[0]
         gaussians: Gaussians = fitted.optimised(canvas, steps, seed, lambda done: None)
         seconds = time.perf_counter() - begin
         avatar = fitted.avatar(gaussians, {})
@@ -120,7 +123,7 @@ def _report(photos: dict[str, np.ndarray | SeenPhoto], variants: list[str], devi
     first_avatar_seconds(next(iter(photos.values())), device)  # compiles and loads what the rest then finds
     for stem, photo in photos.items():
         seconds, fitted = first_avatar_seconds(photo, device)
-        row = dict(compare(fitted, variants))
+        row = dict(compare(fitted, variants, device=device))
         told = ", ".join(
             f"{name} {q.psnr_db:.2f} dB {q.ssim:.4f} {q.seconds:.1f} s" for name, q in row.items()
         )

@@ -92,6 +92,8 @@ class FitTerms:
         self._face = SkinnedPoints.of_vertices(tensors, evidence.face_triangles, evidence.face_barycentric)
         self._surface = _vertices(tensors, evidence.surface)
         self._hands = {side: _hand_points(tensors, hand) for side, hand in evidence.hands.items()}
+        bones = [(parent, point) for point, parent in enumerate(HAND_PARENT)][1:]
+        self._bones = torch.tensor(bones, device=tensors.device)  # [20, 2]
         n_shape, n_actions = len(tensors.shape_basis), len(tensors.actions)
         self._prior = torch.cat(
             [
@@ -113,13 +115,12 @@ class FitTerms:
             face.off(seen.face_points, weights.face * seen.face_weight, _FACE_REACH),
             body.along(seen.limbs, seen.limb_directions, _LIMB * seen.limb_weight),
         ]
-        bones = torch.tensor([(p, i) for i, p in enumerate(HAND_PARENT)][1:], device=vector.device)
         for side, hand in seen.hands.items():
             found = view.of(self._hands[side])
             alike = torch.ones_like(hand.points[:, 0]) / len(hand.points)
             rows.append(found.off(hand.points, weights.hand * alike, _HAND_REACH))
             alike = torch.ones_like(hand.bones[:, 0]) / len(hand.bones)
-            rows.append(found.along(bones, hand.bones, _BONE * alike))
+            rows.append(found.along(self._bones, hand.bones, _BONE * alike))
         rows += self._matte_rows(view, weights)
         apart = vector - self._expected
         scale = torch.cat([r.weight.sqrt()[:, None].expand(r.residual.shape).flatten() for r in rows])
@@ -244,7 +245,9 @@ class _Seen:
         way = self._world[end] - self._world[start]
         length = way.norm(dim=-1)[:, None, None]
         unit = normalize(way, dim=-1)
-        by_way = (torch.eye(3).to(unit) - unit[:, :, None] * unit[:, None]) / length
+        by_way = (
+            torch.eye(3, dtype=unit.dtype, device=unit.device) - unit[:, :, None] * unit[:, None]
+        ) / length
         by_body = by_way @ (self._by_body[end] - self._by_body[start])
         residual = unit - target
         value = (weight * residual.square().sum(-1)).sum() / 2

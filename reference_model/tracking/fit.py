@@ -1,7 +1,7 @@
 """Fit the pose of every frame of a video at once: one body, one camera, motion that is smooth where nothing is seen.
 
 The body's shape and the camera are those of the photograph; what is sought is how joints and face differ from it. The
-terms are those of `photo.fitting`, over time. The photograph's own first frame says how far the detectors' points lie
+terms are those of `photo.fit_terms`, over time. The photograph's own first frame says how far the detectors' points lie
 from the template's on this person (hair over the ears, a wide sleeve); that distance is taken out of every frame.
 """
 
