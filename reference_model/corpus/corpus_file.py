@@ -26,7 +26,7 @@ __all__ = [
     "save_corpus",
 ]
 
-FORMAT = 2
+FORMAT = 3
 MEL_FRAMES_PER_PICTURE = 4
 STYLE_FIELDS = (
     "expression",
@@ -67,6 +67,10 @@ class GeometryCorpus:
     """[4N] int8, index into `class_names`."""
     class_names: np.ndarray
     """[classes] str."""
+    spoken: np.ndarray
+    """[P, 6] int16, what is said: characters of each phoneme, as `networks.phoneme_encoder.encode_ids` writes them."""
+    spoken_at: np.ndarray
+    """[P] float32, when each phoneme begins, pictures from the start of the corpus, ascending."""
     take_start: np.ndarray
     """[U + 1] int32, first picture of each take, and N."""
     held_out: np.ndarray

@@ -30,7 +30,9 @@ class Batch(NamedTuple):
     """Gap between the lips of the mean face that speaks without an expression, millimetres, [B, T]."""
     phoneme: Tensor
     """What sounds: index into the corpus's classes, [B, T] int64."""
-    first: Tensor
-    """Index of each crop's first picture in the corpus, [B] int64."""
+    text_ids: Tensor
+    """What is said in each crop and shortly before, as `PhonemeEncoder` takes it, [B, L, 6] int64."""
+    text_start: Tensor
+    """When each phoneme begins, pictures from the crop's first, [B, L]; infinite where there is none."""
     weight: Tensor
     """Weight of each frame in the loss; 0 past the end of an utterance, [B, T]."""

@@ -14,6 +14,7 @@ from reference_model.body.template import load_template
 from reference_model.corpus.corpus_file import decode_log_mel, load_corpus
 from reference_model.networks.audio_encoder import MEL_PER_FRAME
 from reference_model.networks.features import augment_power_mel, normalised_log_mel
+from reference_model.networks.text_fusion import TEXT_LOOKAHEAD_FRAMES
 from reference_model.training.batches import Batch
 from reference_model.training.expressions import ExpressionSampler
 
@@ -21,6 +22,8 @@ __all__ = ["CorpusBatches"]
 
 _LARGEST_SMILE = 0.8
 _SMILING_SHARE = 0.5
+_PAST_FRAMES = 100
+"""Phonemes that began longer before a crop are left out; the fusion would not see them."""
 _RISE_FRAMES = 12
 """A crop begins in the middle of a movement, yet the model stands in the photo's pose: the loss fades in."""
 
@@ -48,6 +51,10 @@ class CorpusBatches:
         self._closure = self._put(corpus.closure)  # [N]
         self._gap = self._put(corpus.gap_mm)  # [N] float16
         self._phoneme = self._put(corpus.phoneme_class[::MEL_PER_FRAME].astype(np.int64))  # [N]
+        # One phoneme more, of nothing: where rows of a batch end.
+        self._spoken = self._put(np.pad(corpus.spoken.astype(np.int64), ((0, 1), (0, 0))))  # [P + 1, 6]
+        self._spoken_at = self._put(np.append(corpus.spoken_at, np.float32(np.inf)))  # [P + 1]
+        self._take_start = self._put(corpus.take_start.astype(np.int64))  # [U + 1]
         self._takes = {
             held_out: self._put(np.array(corpus.takes(held_out=held_out), np.int64).reshape(-1, 2))
             for held_out in (False, True)
@@ -135,6 +142,7 @@ class CorpusBatches:
         expression = self._expressions.draw(smile, generator)
         rotations = torch.tensordot(self._rotations[picture].float(), self._rotation_basis, 1)  # [B, T, J, 3]
         rise = ((torch.arange(picture.shape[1], device=self._device) + 1) / _RISE_FRAMES).clamp(max=1)
+        text_ids, text_start = self._text(picture)
         rise = torch.where(fade_in[:, None], rise, torch.ones_like(rise))
         return Batch(
             mel=normalised_log_mel(power),
@@ -146,6 +154,20 @@ class CorpusBatches:
             closure=self._closure[picture] & inside,
             gap=self._gap[picture].float(),
             phoneme=self._phoneme[picture],
-            first=picture[:, 0],
+            text_ids=text_ids,
+            text_start=text_start,
             weight=rise * inside,
         )
+
+    def _text(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """What is said in crops of the pictures [B, T]: `text_ids` and `text_start` of a batch."""
+        first, frames = picture[:, 0].contiguous(), picture.shape[1]
+        take = torch.searchsorted(self._take_start, first, right=True) - 1
+        begin = self._take_start[take].maximum(first - _PAST_FRAMES)
+        end = self._take_start[take + 1].minimum(first + frames + TEXT_LOOKAHEAD_FRAMES)
+        low, high = (torch.searchsorted(self._spoken_at, at.float()) for at in (begin, end))
+        most = max(1, int((high - low).max()))  # at least one, if only of nothing
+        index = low[:, None] + torch.arange(most, device=self._device)  # [B, L]
+        nothing = len(self._spoken_at) - 1
+        index = torch.where(index < high[:, None], index, nothing)
+        return self._spoken[index], self._spoken_at[index] - first[:, None]

@@ -2,7 +2,7 @@
 
 The network hears synthesised speech and learns the motion of the procedural animator, measured on the surface of
 the template. `--model pose_driven` trains the rival on the same batches: same encoder, but facial actions and
-joint rotations as its output.
+joint rotations as its output. `--text` trains phoneme encoder and fusion of weights that hear, and nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from reference_model.networks.weights import load_weights, read_metadata, save_w
 from reference_model.training.batches import Batch
 from reference_model.training.corpus_batches import CorpusBatches
 from reference_model.training.face_report import FaceReport
+from reference_model.training.text import text_objective, without_words
 from reference_model.training.trainer import Trainer, TrainingOptions, evaluate
 
 __all__ = ["OBJECTIVES", "main", "make_objective"]
@@ -66,18 +67,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="weights file to write, .safetensors")
     parser.add_argument("--start", type=Path, help="weights to go on from; default: new ones")
+    parser.add_argument(
+        "--text", action="store_true", help="train phoneme encoder and fusion of --start, and nothing else"
+    )
     parser.add_argument("--model", choices=sorted(OBJECTIVES), default="particles")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for name, kind in _OPTION_TYPES.items():
         default = getattr(TrainingOptions(), name)
         parser.add_argument("--" + name.replace("_", "-"), type=kind, default=default)
     given = vars(parser.parse_args(arguments))
-    corpus, out, start, name, device = (
-        given.pop(key) for key in ("corpus", "out", "start", "model", "device")
+    corpus, out, start, text, name, device = (
+        given.pop(key) for key in ("corpus", "out", "start", "text", "model", "device")
     )
+    if text and (start is None or name != "particles"):
+        parser.error("--text needs --start, weights of the model particles")
+    options = TrainingOptions(**given)
+    if text:
+        options = replace(options, speech_steps=0)  # what hears stays as it is
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        _train(name, corpus, out, start, torch.device(device), TrainingOptions(**given))
+        _train(name, corpus, out, start, torch.device(device), options, text=text)
     except AvatarBenchError as error:
         _log.error("%s", error)
         return 3
@@ -91,29 +100,39 @@ def _train(
     start: Path | None,
     device: torch.device,
     options: TrainingOptions,
+    *,
+    text: bool,
 ) -> None:
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
     torch.manual_seed(options.seed)
     corpus = CorpusBatches(corpus_path, device)
     held_out = corpus.held_out(options.held_out_crops, options.frames, options.batch)
-    objective = make_objective(name, options.density, options.head)
-    if start is not None:
-        load_weights(start, objective.network)
-    size = sum(p.numel() for p in objective.network.parameters())
-    _log.info("%s: %.2f M parameters, %s", name, size / 1e6, options)
+    if text:
+        assert start is not None
+        objective = text_objective(start, options.density, options.head)
+    else:
+        objective = make_objective(name, options.density, options.head)
+        if start is not None:
+            load_weights(start, objective.network)
+    size = sum(p.numel() for p in objective.network.parameters() if p.requires_grad)
+    _log.info("%s: %.2f M parameters learn, %s", name, size / 1e6, options)
     trainer = Trainer(objective, corpus, options, device, started=start is not None)
     report = _run(trainer, objective, held_out)
     metadata = {
         "kind": objective.kind,
         "config": objective.config(),
         "options": asdict(trainer.options),
-        "command": f"python -m reference_model.training.geometric --model {name}",
+        "command": f"python -m reference_model.training.geometric --model {name}" + " --text" * text,
         "corpus_sha256": corpus.sha256,
         "torch": torch.__version__,
         "held_out": asdict(report),
     }
     metadata["options"].pop("minutes")  # steps says what came of it
+    if text:
+        silent = evaluate(objective, [without_words(batch) for batch in held_out])
+        _log.info("without the text: %s", silent)
+        metadata["held_out_without_text"] = asdict(silent)
     if start is not None:
         metadata["start"] = read_metadata(start, objective.kind)
     with trainer.averaged_weights():

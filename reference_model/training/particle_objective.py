@@ -135,7 +135,8 @@ class ParticleObjective(nn.Module):
     def _states(self, batch: Batch, scene: Scene, subset: Tensor) -> tuple[Tensor, Tensor]:
         """States of some particles, [B, T, m, 6], and the driving tokens with the head's zero past."""
         deformer = self.model.particles
-        driving, _ = self.model.audio(batch.mel, batch.innovations)
+        text = None if self.model.text is None else self.model.text(batch.text_ids, batch.text_start)
+        driving, _ = self.model.audio(batch.mel, batch.innovations, text=text)
         static = deformer.static_tokens(scene.person_offset, rest_twists(batch.expression))
         twists = deformer.twists(deformer.proposals(driving, static, subset), subset=subset)
         states = deformer.clamp(deformer.integrate(twists, subset=subset))

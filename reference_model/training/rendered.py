@@ -204,7 +204,7 @@ def _padded(picture: np.ndarray, width: int) -> np.ndarray:
 
 def _trainable(start: Path | None) -> AvatarModel:
     model = load_model(start).requires_grad_(True)
-    for reading in (model.text, model.audio.fusion):  # no clip has a text: `training.text` trains them
+    for reading in (model.text, model.audio.fusion):  # no clip has a text: `geometric --text` trains them
         if reading is not None:
             reading.requires_grad_(False)
     return model

@@ -18,6 +18,7 @@ from reference_model.body.template import load_template
 from reference_model.corpus.corpus_file import GeometryCorpus, encode_log_mel, save_corpus
 from reference_model.innovations import BLINK_ONSET
 from reference_model.networks.model import load_model
+from reference_model.networks.phoneme_encoder import encode_ids
 from reference_model.networks.weights import read_metadata
 from reference_model.training.batches import Batch
 from reference_model.training.corpus_batches import CorpusBatches
@@ -54,6 +55,8 @@ def tones(tmp_path_factory) -> Path:
         closure=opening == 0,
         phoneme_class=np.zeros(4 * n, np.int8),
         class_names=np.array(["tone"]),
+        spoken=encode_ids(["a", "m", "o", ""]).numpy().astype(np.int16),
+        spoken_at=np.array([0.0, 30.5, 125.0, 400.0], np.float32),
         take_start=np.arange(0, n + 1, length, dtype=np.int32),
         held_out=np.array([False, False, False, True]),
         voice=np.array(["tone"] * n_takes),
@@ -205,7 +208,7 @@ def test_the_read_out_learns_gap_and_phoneme_of_tokens_that_hold_them():
     gap, phoneme = torch.rand(4, 30) * 12, torch.randint(0, 24, (4, 30))
     driving = torch.cat([gap[..., None], torch.nn.functional.one_hot(phoneme, 24)], -1).float()
     nothing = torch.zeros(4, 30, 0)
-    batch = Batch(*[nothing] * 6, gap < 1, gap, phoneme, torch.zeros(4), torch.ones(4, 30))
+    batch = Batch(*[nothing] * 6, gap < 1, gap, phoneme, nothing, nothing, torch.ones(4, 30))
     readout = SpeechReadout(25)
     optimiser = torch.optim.Adam(readout.parameters(), 0.05)
     start = readout(driving, batch).item()
@@ -224,7 +227,7 @@ def test_frames_past_the_end_do_not_count_in_the_read_out():
     nothing = torch.zeros(1, 6, 0)
     weight = torch.tensor([[1.0, 1, 1, 0, 0, 0]])
     gap, phoneme = torch.rand(1, 6), torch.zeros(1, 6, dtype=torch.long)
-    batch = Batch(*[nothing] * 6, torch.zeros(1, 6, dtype=torch.bool), gap, phoneme, torch.zeros(1), weight)
+    batch = Batch(*[nothing] * 6, torch.zeros(1, 6, dtype=torch.bool), gap, phoneme, nothing, nothing, weight)
     readout, driving = SpeechReadout(3), torch.randn(1, 6, 3)
     other = batch._replace(gap=torch.where(weight > 0, gap, 9.0), phoneme=torch.where(weight > 0, phoneme, 5))
     assert torch.equal(readout(driving, batch), readout(driving, other))
