@@ -237,6 +237,9 @@ def modules(
     photo: Annotated[
         Path | None, typer.Option(help="A photograph: also turn off the switches of the paper's Table 3.")
     ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Also have espeak-ng say this text, with its phonemes and without.")
+    ] = None,
 ) -> None:
     """Show the model's modules: parameters, and how much the pictures change without each."""
     wanted = parse_size(size)
@@ -244,7 +247,12 @@ def modules(
 
     samples = load_audio(speech, duration_s=seconds)
     from reference_model.avatar.io import load_avatar
-    from reference_model.evaluation.modules import module_effects, switch_effects, untrained_modules
+    from reference_model.evaluation.modules import (
+        module_effects,
+        switch_effects,
+        text_effect,
+        untrained_modules,
+    )
     from reference_model.networks.model import load_model
 
     avatar, model = load_avatar(avatar_file), load_model()
@@ -254,6 +262,11 @@ def modules(
         from media.image import load_image
 
         _print_effects(f"{photo.name}, {heard}", switch_effects(load_image(photo), model, samples, wanted))
+    if text is not None:
+        from reference_model.spoken_text import speak_text
+
+        effect = text_effect(avatar, model, speak_text(text), wanted)
+        _print_effects(f"{avatar_file.name}, {text!r}, {size}", [effect])
     out.print(f"{sum(p.numel() for p in model.parameters()):,} parameters in all")
     for name in untrained_modules(model):
         out.print(f"untrained: {name}")

@@ -13,7 +13,7 @@ from media.errors import AvatarBenchError
 from media.video import probe
 from reference_model.avatar.io import save_avatar
 from reference_model.cli import _text_tokens, main
-from reference_model.networks.model import MINI_TEXT, AvatarModel, load_model
+from reference_model.networks.model import MINI, AvatarModel, load_model
 from reference_model.spoken_text import LEAD_S, TAIL_S, parse_voice, speak_text, with_times
 from tests.template_avatar import template_avatar
 
@@ -78,10 +78,10 @@ def test_an_avatar_says_a_text(tmp_path: Path):
     assert probe(out).has_audio
 
 
-def test_a_model_that_reads_gets_the_phonemes_of_the_text_and_the_shipped_one_none():
+def test_the_shipped_model_reads_the_phonemes_of_the_text_and_one_that_only_hears_gets_none():
     spoken = speak_text("One two", command=COMMAND)
-    assert _text_tokens(load_model(), spoken) is None
-    reading = AvatarModel(MINI_TEXT).eval()
+    assert _text_tokens(AvatarModel(MINI).eval(), spoken) is None
+    reading = load_model()
     assert _text_tokens(reading, None) is None
     tokens = _text_tokens(reading, spoken)
     assert tokens is not None and tokens.features.shape[1] == tokens.start.shape[1] >= 5

@@ -26,6 +26,7 @@ from reference_model.avatar.optimise import Canvas
 from reference_model.avatar.personalize import ITERATIONS, fit_photo, one_thread
 from reference_model.body.particles import GROUPS, load_particles
 from reference_model.body.template import REGIONS
+from reference_model.corpus.speech.synthesis import Utterance
 from reference_model.deform import Rig
 from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.model import BASE, MINI_TEXT, AvatarModel, ModelConfig
@@ -33,8 +34,9 @@ from reference_model.reconstruction.head_encoder import FusionHead
 from reference_model.reconstruction.reconstruction_file import load_canvas_network
 from reference_model.reconstruction.reconstructor import BASE as RECONSTRUCTION_BASE
 from reference_model.reconstruction.reconstructor import Reconstructor
+from reference_model.sound_stream import FPS
 
-__all__ = ["ModuleEffect", "module_effects", "switch_effects", "untrained_modules"]
+__all__ = ["ModuleEffect", "module_effects", "switch_effects", "text_effect", "untrained_modules"]
 
 _EVERY = 5  # pictures: five a second are enough for a mean over an utterance
 _HAND_REGIONS = [REGIONS.index(name) for name in ("hand_left", "hand_right")]
@@ -92,6 +94,36 @@ def module_effects(
     rigid = copy.copy(rig)
     rigid.widened = lambda scales, growth: scales.clone()  # the residuals multiply it in place
     yield ModuleEffect("widening of unfolding skin", "rule", 0, _psnr_db(pictures(rigid, whole), expected))
+
+
+def text_effect(
+    avatar: Avatar,
+    model: AvatarModel,
+    spoken: Utterance,
+    size: tuple[int, int],
+    seed: int = 0,
+) -> ModuleEffect:
+    """A spoken text with its phonemes, and by its sound alone.
+
+    Args:
+        avatar: Whom to look at.
+        model: A model that reads phonemes.
+        spoken: Sound, and the times of its phonemes.
+        size: Width and height of the pictures, px.
+        seed: Performance.
+    """
+    assert model.text is not None
+    animator = Animator(avatar, model)
+    view, rig = FrameView(avatar, animator.camera(size)), animator.context.rig
+    read, heard = (
+        [
+            view.draw(rig.apply(states, residuals)).rgb
+            for states, residuals in list(animator.motion(spoken.samples, seed=seed, text=text))[::_EVERY]
+        ]
+        for text in (model.text.encode(spoken.phonemes, FPS), None)
+    )
+    parts = [model.text, model.audio.fusion]
+    return ModuleEffect("phoneme encoder, fusion", "D_t", _count(parts), _psnr_db(heard, read))
 
 
 def switch_effects(

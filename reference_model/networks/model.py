@@ -72,9 +72,9 @@ class ModelConfig:
 
 
 MINI = ModelConfig()
-"""The preset whose weights are shipped; runs on two CPU cores."""
+"""Hears and does not read; runs on two CPU cores. Geometric supervision trains this part of the shipped weights."""
 MINI_TEXT = ModelConfig(text="phonemes")
-"""As `MINI`, with the phonemes of a text where there is one; no weights yet."""
+"""The preset of the shipped weights: as `MINI`, with the phonemes of a text where there is one."""
 BASE = ModelConfig(
     dim_driving=512,
     dim_particle=512,
