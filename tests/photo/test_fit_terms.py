@@ -16,12 +16,17 @@ from tests.photo.known_person import KnownPerson
 WEIGHTS = TermWeights(face=3000, hand=600, mask=6.0, contour=1.0)
 
 
+def terms_on(device: str, person: KnownPerson) -> FitTerms:
+    template = load_template()
+    evidence = collect_evidence(template, person.landmarks, 512, 512, person.alpha)
+    stiffness = joint_stiffness(template, ("left", "right"), legs_seen=False)
+    tensors = template_tensors(device).cut(torch.as_tensor(evidence.vertices, device=device))
+    return FitTerms(tensors, evidence.to(device), stiffness)
+
+
 @pytest.fixture(scope="module")
 def terms(known_person: KnownPerson) -> FitTerms:
-    template = load_template()
-    evidence = collect_evidence(template, known_person.landmarks, 512, 512, known_person.alpha)
-    stiffness = joint_stiffness(template, ("left", "right"), legs_seen=False)
-    return FitTerms(template_tensors().cut(torch.as_tensor(evidence.vertices)), evidence, stiffness)
+    return terms_on("cpu", known_person)
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +64,20 @@ def test_the_true_person_lies_within_a_pixel_of_what_was_seen(
     exact, off = terms.errors_px(truth), terms.errors_px(near)
     assert max(exact.values()) < 0.6
     assert all(off[name] > exact[name] for name in exact)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_finds_the_same_call_after_call(
+    terms: FitTerms, near: torch.Tensor, known_person: KnownPerson
+) -> None:
+    """The second call captures a graph, the third one replays it, with the weights of another stage."""
+    on_gpu = terms_on("cuda", known_person)
+    for place, weights in (
+        (near, WEIGHTS),
+        (near + 0.01, WEIGHTS),
+        (near - 0.01, TermWeights(face=800, hand=150, mask=1.0, contour=0.5)),
+    ):
+        expected, found = terms.expand(place, weights), on_gpu.expand(place.cuda(), weights)
+        assert float(found.value) == pytest.approx(float(expected.value), rel=1e-4)
+        for part, whole in ((found.gradient, expected.gradient), (found.hessian, expected.hessian)):
+            assert (part.cpu() - whole).abs().max() < 1e-3 * whole.abs().max()
