@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -108,8 +109,9 @@ def supervise(
     on_top = depth.numpy() < nearest + np.where(other, _OTHER_PART_TOLERANCE_M, _SEEN_TOLERANCE_M)
     seen = inside & np.where(two_sided, alpha[row, column] > 0.3, on_top & (cosine > -0.05))
     per_metre = camera.focal / float(depth.median())  # px
+    solid, jump = (alpha > _SOLID).astype(np.uint8), _jumps(raster)
     coarse, fine = (
-        _certain(alpha, raster, max(1, math.ceil(m * per_metre))) for m in (_MARGIN_M, _FINE_MARGIN_M)
+        _certain(solid, jump, max(1, math.ceil(m * per_metre))) for m in (_MARGIN_M, _FINE_MARGIN_M)
     )
     certain = np.where(slender, fine[row, column], coarse[row, column])
     clean = seen & certain & (two_sided | (cosine > _CLEAN_COSINE))
@@ -124,19 +126,23 @@ def _finite(depth: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(depth), depth, 0).astype(np.float32)
 
 
-def _certain(alpha: np.ndarray, raster: RasterizedMesh, margin: int) -> np.ndarray:
+def _certain(solid: np.ndarray, jump: np.ndarray, margin: int) -> np.ndarray:
     """Pixels `[H, W]` further than `margin` px from the matte's rim and from jumps between two surfaces."""
     kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
+    return (cv2.erode(solid, kernel) > 0) & ~(cv2.dilate(jump, kernel) > 0)
+
+
+def _jumps(raster: RasterizedMesh) -> np.ndarray:
+    """Pixels `[H, W]` uint8 beside which another surface begins."""
     depth = _finite(raster.depth)
     body = raster.face_index >= 0
     neighbours = np.ones((3, 3), np.uint8)
     highest = cv2.dilate(depth, neighbours)
     lowest = cv2.erode(np.where(body, depth, np.float32(1e3)), neighbours)
-    jump = body & (highest - lowest > _OCCLUSION_STEP_M)
-    solid = cv2.erode((alpha > _SOLID).astype(np.uint8), kernel) > 0
-    return solid & ~(cv2.dilate(jump.astype(np.uint8), kernel) > 0)
+    return (body & (highest - lowest > _OCCLUSION_STEP_M)).astype(np.uint8)
 
 
+@lru_cache(maxsize=1)
 def body_parts(template: BodyTemplate) -> np.ndarray:
     """Part of each vertex, `[V]`: `TRUNK`, a limb segment, `HEAD`, `FACE`, an ear, an eyeball or `MOUTH`.
 

@@ -26,6 +26,7 @@ __all__ = [
     "pose",
     "pose_joints",
     "rest_vertices",
+    "skinned",
     "template_tensors",
 ]
 
@@ -248,6 +249,11 @@ def blend_transforms(tensors: TemplateTensors, transforms: Tensor) -> Tensor:
     return (tensors.skin @ rows).unflatten(-1, (3, 4))
 
 
+def skinned(blend: Tensor, rest: Tensor) -> Tensor:
+    """Vertices [..., V, 3] moved by their affine maps [..., V, 3, 4]."""
+    return (blend[..., :3] @ rest[..., None]).squeeze(-1) + blend[..., 3]
+
+
 def pose(tensors: TemplateTensors, state: BodyState) -> Posed:
     """Pose a body, or a batch of bodies or frames.
 
@@ -261,5 +267,4 @@ def pose(tensors: TemplateTensors, state: BodyState) -> Posed:
     joints, rotations, transforms = pose_joints(tensors, state.shape, state.rotations)
     rest = rest_vertices(tensors, state)
     blend = blend_transforms(tensors, transforms)  # [..., V, 3, 4]
-    vertices = (blend[..., :3] @ rest[..., None]).squeeze(-1) + blend[..., 3]
-    return Posed(vertices, joints, rotations, transforms)
+    return Posed(skinned(blend, rest), joints, rotations, transforms)
