@@ -136,14 +136,15 @@ class SkinnedPoints:
         # A joint turns, about its own head, what hangs on it and on its descendants.
         moved = torch.einsum("jxy,ojy->oxj", motion.turns, moment) + weight[:, None] * motion.shifts.T
         lever = motion.carried(moved) - motion.carried(weight)[:, None] * motion.heads.T  # [O, 3, J]
-        axes = motion.axes.transpose(0, 1)[None]  # [1, 3, J, 3]
-        by_rotation = torch.linalg.cross(axes, lever[..., None], dim=1)  # [O, 3, J, 3]
+        x, y, z = motion.axes.unbind(1)  # [J, 3] each
+        across, along, up = lever[..., None].unbind(1)  # [O, J, 1] each
+        by_rotation = torch.stack([y * up - z * along, z * across - x * up, x * along - y * across], 1)
 
         n_points = len(self.rest)
         by_form = self._blend(motion).transpose(1, 2).reshape(n_points, 3, -1) @ self.basis  # [O, 3, K + A]
         shifts = (weight @ motion.shifts_by_shape.flatten(1)).view(n_points, self.n_shape, 3)
         by_form[..., : self.n_shape] += shifts.transpose(1, 2)
-        return torch.cat([by_form, by_rotation.flatten(2)], -1)
+        return torch.cat([by_form, by_rotation.flatten(2)], -1)  # the cross products are [O, 3, J, 3]
 
     @cached_property
     def _weight(self) -> Tensor:
