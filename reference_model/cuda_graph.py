@@ -12,15 +12,18 @@ __all__ = ["Graphed"]
 
 
 class Graphed:
-    """A function of tensors that is captured for the shapes that come twice in a row.
+    """A function of tensors that is captured for the shapes that it meets.
 
     Args:
         function: Takes and gives tensors, with no look at their values and no copy from the host on the way.
         warm_ups: Calls on the side before the capture, which compile kernels and open libraries.
+        at_once: Whether to capture at the first call; else shapes have to come twice in a row.
     """
 
-    def __init__(self, function: Callable[..., tuple[Tensor, ...]], warm_ups: int = 2) -> None:
-        self._function, self._warm_ups = function, warm_ups
+    def __init__(
+        self, function: Callable[..., tuple[Tensor, ...]], *, warm_ups: int = 2, at_once: bool = False
+    ) -> None:
+        self._function, self._warm_ups, self._at_once = function, warm_ups, at_once
         self._last: tuple[torch.Size, ...] | None = None
         self._captured: (
             tuple[tuple[torch.Size, ...], torch.cuda.CUDAGraph, tuple[Tensor, ...], tuple[Tensor, ...]] | None
@@ -31,7 +34,7 @@ class Graphed:
         """The function's result; from a graph it is good until the next call."""
         shapes = tuple(part.shape for part in inputs)
         if self._captured is None or self._captured[0] != shapes:
-            if self._last != shapes:  # a shape that comes once is not worth a capture
+            if not self._at_once and self._last != shapes:  # a shape that comes once is not worth a capture
                 self._last = shapes
                 return self._function(*inputs)
             self._captured = (shapes, *self._capture(inputs))

@@ -18,7 +18,6 @@ from torch.nn.functional import normalize, pad
 
 from reference_model.body.skinned_points import JointMotion, SkinnedPoints
 from reference_model.body.skinning import TemplateTensors
-from reference_model.cuda_graph import Graphed
 from reference_model.photo.evidence import HAND_PARENT, REGRESSOR_VERTICES, Evidence, HandEvidence
 from reference_model.photo.least_squares import Quadratic
 from reference_model.render.camera import FRONTAL
@@ -124,30 +123,29 @@ class FitTerms:
         self._expected = torch.zeros_like(self._prior)
         self._expected[-1] = math.log(FOCAL_PRIOR * max(evidence.width, evidence.height))
 
-        self._expanded = Graphed(self._expand, warm_ups=1) if tensors.device.type == "cuda" else self._expand
+    def expand(self, vector: Tensor, weights: Tensor) -> Quadratic:
+        """The objective around some unknowns [n], to second order; `weights` [4] are those of `TermWeights`.
 
-    def expand(self, vector: Tensor, weights: TermWeights) -> Quadratic:
-        """The objective around some unknowns [n], to second order."""
-        found = self._expanded(vector, torch.tensor([_BODY, *weights], device=vector.device))
-        return Quadratic(*(part.clone() for part in found))  # a graph writes to the same place again
-
-    def _expand(self, vector: Tensor, strengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Strengths [5] of body, face, hands, mask and contour; on a GPU nothing here may look at a tensor's values."""
+        A CUDA graph can record it: on a GPU nothing in it looks at a tensor's values or copies from the host.
+        """
+        of_face, of_hands, of_mask, of_contour = weights
         view = _View(self, vector)
         points = [view.of(points) for points in self._points]
         world = torch.cat([part.world for part in points])
         by_body = torch.cat([part.by_body for part in points])
         seen = _Seen(view, world, by_body)
         rows = [
-            seen.pulled(self._targets.pulls(view.pixels(world), strengths, self.evidence.scale)),
+            seen.pulled(self._targets.pulls(view.pixels(world), of_face, of_hands, self.evidence.scale)),
             seen.along(*self._ways),
-            self._matte_rows(view, strengths[3], strengths[4]),
+            self._matte_rows(view, of_mask, of_contour),
         ]
         apart = vector - self._expected
-        value = torch.stack([r.value for r in rows]).sum() + (self._prior * apart.square()).sum()
-        gradient = torch.stack([r.gradient for r in rows]).sum(0) + 2 * self._prior * apart
         root = torch.cat([r.root for r in rows])
-        return value, gradient, root.T @ root + torch.diag(2 * self._prior)
+        return Quadratic(
+            value=torch.stack([r.value for r in rows]).sum() + (self._prior * apart.square()).sum(),
+            gradient=torch.stack([r.gradient for r in rows]).sum(0) + 2 * self._prior * apart,
+            hessian=root.T @ root + torch.diag(2 * self._prior),
+        )
 
     def errors_px(self, vector: Tensor) -> dict[str, float]:
         """Median distance in the picture of "body", "face", "hand_left" and "hand_right", where they were seen."""
@@ -164,7 +162,7 @@ class FitTerms:
         return _View(self, vector).posed(self._points[0])[:2]
 
     def _matte_rows(self, view: _View, mask: Tensor, contour: Tensor) -> _Rows:
-        """No surface outside of the matte, and some near each point of its contour; strengths []."""
+        """No surface outside of the matte, and some near each point of its contour, with weights []."""
         seen = self.evidence
         pixels = view.pixels(view.posed(self._surface))  # [Q, 2]
         distance, slope = _sampled(self._outside, pixels)
@@ -195,15 +193,27 @@ class _Targets:
 
     place: Tensor
     """[O, 2] px."""
-    share: Tensor
-    """Weight of each under the strengths of body, face and hands, [O, 3]."""
+    body: Tensor
+    """Weights of the body's points, 0 elsewhere, [O]."""
+    face: Tensor
+    """Shares of the face's points in their term's weight, [O]."""
+    hands: Tensor
+    """The same of the hands."""
     reach: Tensor
     """Shoulder widths, [O]."""
 
-    def pulls(self, pixels: Tensor, strengths: Tensor, scale: float) -> _Pulls:
-        """Of a pseudo-Huber penalty of the distances; pixels [O, 2], scale is the shoulder width in px."""
+    def pulls(self, pixels: Tensor, face: Tensor, hands: Tensor, scale: float) -> _Pulls:
+        """Of a pseudo-Huber penalty of the distances.
+
+        Args:
+            pixels: Where the points are, [O, 2].
+            face: Weight of the term, [].
+            hands: The same.
+            scale: Shoulder width, px.
+        """
         residual = (pixels - self.place) / scale
-        value, weight = _huber(residual.norm(dim=-1), self.share @ strengths[:3], self.reach)
+        weight = self.body + face * self.face + hands * self.hands
+        value, weight = _huber(residual.norm(dim=-1), weight, self.reach)
         return _Pulls(value, weight[:, None] * residual, _isotropic(weight))
 
 
@@ -338,12 +348,15 @@ def _hand_sizes(evidence: Evidence) -> list[int]:
 
 def _targets(evidence: Evidence) -> _Targets:
     hands = evidence.hands.values()
-    shares = [evidence.body_weight, evidence.face_weight]
-    shares.append(torch.cat([evidence.face_weight[:0], *(_alike(hand.points) for hand in hands)]))
+    of_hands = torch.cat([evidence.face_weight[:0], *(_alike(hand.points) for hand in hands)])
+    shares = [_BODY * evidence.body_weight, evidence.face_weight, of_hands]
     reaches = (_BODY_REACH, _FACE_REACH, _HAND_REACH)
+    body, face, hand = torch.block_diag(*(share[None] for share in shares))
     return _Targets(
         place=torch.cat([evidence.body_points, evidence.face_points, *(hand.points for hand in hands)]),
-        share=torch.block_diag(*(share[:, None] for share in shares)),
+        body=body,
+        face=face,
+        hands=hand,
         reach=torch.cat([torch.full_like(s, reach) for s, reach in zip(shares, reaches, strict=True)]),
     )
 
