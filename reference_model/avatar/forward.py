@@ -146,7 +146,7 @@ def canvas_photo(
 
     corners = builder.faces[network.query_triangle]
     queries = (builder.vertices[corners] * network.query_barycentric[..., None].float()).sum(1)  # [n, 3]
-    normals = triangle_frames(builder.vertices, builder.faces)[network.query_triangle][..., 2]
+    normals = triangle_frames(builder.vertices, corners)[..., 2]
     behind, _ = _behind(builder, queries)
     facing = ((builder.camera.center - queries) * normals).sum(-1) > 0
     bare = bare_points(template, points.triangle, points.barycentric)
