@@ -7,19 +7,15 @@ stretches of a sound, the last one and texts go through the ordinary calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch
 from torch import Tensor
 
 from reference_model.avatar.gaussians import Gaussians
+from reference_model.cuda_graph import Graphed
 from reference_model.networks.audio_encoder import EncoderState
 from reference_model.networks.gaussian_head import Residuals
 from reference_model.networks.model import AvatarContext, AvatarModel, Memory
 
 __all__ = ["SteadyState"]
-
-_WARM_UPS = 2
 
 
 class SteadyState:
@@ -36,8 +32,8 @@ class SteadyState:
         if model.device.type != "cuda":
             raise ValueError(f"CUDA graphs need a model on a CUDA device, got {model.device}")
         self._model, self._context = model, context
-        self._advance = _Graphed(self._advance_tensors)
-        self._apply = _Graphed(self._apply_tensors)
+        self._advance = Graphed(self._advance_tensors)
+        self._apply = Graphed(self._apply_tensors)
 
     def advance(self, heard: Tensor, innovations: Tensor, memory: Memory) -> tuple[Tensor, Residuals, Memory]:
         """As `AvatarModel.advance` within a sound."""
@@ -60,48 +56,3 @@ class SteadyState:
     def _apply_tensors(self, states: Tensor, *residuals: Tensor) -> tuple[Tensor, ...]:
         moved = self._context.rig.apply(states, Residuals(*residuals))
         return (moved.means, moved.quats, moved.scales, moved.opacities, moved.colors)
-
-
-class _Graphed:
-    """A function of tensors that is captured for the shapes that come twice in a row.
-
-    Args:
-        function: Takes and gives tensors, with no look at their values on the way.
-    """
-
-    def __init__(self, function: Callable[..., tuple[Tensor, ...]]) -> None:
-        self._function = function
-        self._last: tuple[torch.Size, ...] | None = None
-        self._captured: (
-            tuple[tuple[torch.Size, ...], torch.cuda.CUDAGraph, tuple[Tensor, ...], tuple[Tensor, ...]] | None
-        ) = None
-
-    @torch.no_grad()
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """The function's result; from a graph it is good until the next call."""
-        shapes = tuple(part.shape for part in inputs)
-        if self._captured is None or self._captured[0] != shapes:
-            if self._last != shapes:  # a shape that comes once is not worth a capture
-                self._last = shapes
-                return self._function(*inputs)
-            self._captured = (shapes, *self._capture(inputs))
-        _, graph, fixed, outputs = self._captured
-        for to, value in zip(fixed, inputs, strict=True):
-            to.copy_(value)
-        graph.replay()
-        return outputs
-
-    def _capture(
-        self, inputs: tuple[Tensor, ...]
-    ) -> tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...], tuple[Tensor, ...]]:
-        fixed = tuple(part.clone() for part in inputs)
-        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
-        aside.wait_stream(here)
-        with torch.cuda.stream(aside):  # kernels are compiled and libraries opened outside of the capture
-            for _ in range(_WARM_UPS):
-                self._function(*fixed)
-        here.wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            outputs = self._function(*fixed)
-        return graph, fixed, outputs

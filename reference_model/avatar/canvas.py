@@ -13,7 +13,6 @@ from reference_model.avatar.supervision import Supervision, body_parts, supervis
 from reference_model.body.mesh import RasterizedMesh, rasterize_mesh, triangle_frames
 from reference_model.body.skinning import BodyState, pose, rest_vertices, template_tensors
 from reference_model.body.template import BodyTemplate, load_template
-from reference_model.photo.layers import extend_foreground
 from reference_model.render.camera import Camera
 
 __all__ = ["CanvasBuilder"]
@@ -23,18 +22,25 @@ _UNCOVERED_STEP = 0.0045  # of the longer side: distance of the points of loose 
 
 
 class CanvasBuilder:
-    """The fitted body as the photograph's camera sees it, and the Gaussians that are put on it."""
+    """The fitted body as the photograph's camera sees it, and the Gaussians that are put on it.
+
+    Args:
+        state: The fitted body with its offsets.
+        camera: Of the whole photograph.
+        colors: The person's colours, `[H, W, 3]` uint8 (`extend_foreground`).
+        alpha: Matte `[H, W]`.
+        seed: Of the places of the Gaussians.
+    """
 
     def __init__(
-        self, state: BodyState, camera: Camera, photo: np.ndarray, alpha: np.ndarray, seed: int
+        self, state: BodyState, camera: Camera, colors: np.ndarray, alpha: np.ndarray, seed: int
     ) -> None:
         self.template: BodyTemplate = load_template()
         self.tensors = template_tensors()
         self.faces = torch.tensor(self.template.faces, dtype=torch.long)
-        self.state, self.camera, self.alpha = state, camera, alpha
+        self.state, self.camera, self.colors, self.alpha = state, camera, colors, alpha
         self.vertices: Tensor = pose(self.tensors, state).vertices  # [V, 3]
         self.raster: RasterizedMesh = self._raster()
-        self.colors = extend_foreground(photo, alpha)
         self._rng = np.random.default_rng(seed)
 
     def sample(self, n_gaussians: int) -> SurfacePoints:

@@ -151,8 +151,7 @@ def _paint_lids(
     skin &= points.mask(template, "face") > 0.5
     if not hidden.any() or not lid.any():
         return
-    distance = KDTree(points.rest[lid]).query(points.rest)[0]
-    skin &= distance < _LID_REACH_M
+    skin[skin] = KDTree(points.rest[lid]).query(points.rest[skin])[0] < _LID_REACH_M
     if skin.sum() < 20:
         return
     brightness = colors.mean(1)
@@ -165,8 +164,8 @@ def _paint_lids(
     upper, lower = lid & (drop < -1e-3), lid & (drop > -2e-4)
     if not upper.any() or not lower.any():
         return
-    gap = KDTree(points.closed[lower]).query(points.closed)[0]
-    lashes = upper & hidden & (gap < _LASH_GAP_M)
+    lashes = upper & hidden
+    lashes[lashes] = KDTree(points.closed[lower]).query(points.closed[lashes])[0] < _LASH_GAP_M
     colors[lashes] = 0.35 * colors[lashes] + 0.65 * np.array(_LASH)
 
 

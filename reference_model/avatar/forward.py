@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from reference_model.avatar.sampling import SurfacePoints
 from reference_model.body.mesh import triangle_frames
 from reference_model.body.se3 import quaternion_multiply
 from reference_model.body.template import REGIONS
-from reference_model.networks.surface import bind_bones
+from reference_model.networks.surface import BoundBones, bind_bones
 from reference_model.reconstruction.canvas_network import ATTRIBUTES, CanvasNetwork, CanvasPhoto
 from reference_model.reconstruction.gaussian_decoder import Corrections
 from reference_model.reconstruction.query_points import bare_points
@@ -94,8 +95,9 @@ class Crops(NamedTuple):
         """Where the fitted body says that head and hands are; a hand is present where a tenth of it is seen."""
         template, camera = builder.template, builder.camera
         pixels = camera.project(builder.vertices)[0].numpy()
-        rows, columns = np.nonzero(builder.alpha > 0.05)
-        person = np.stack([columns, rows], 1)
+        shown = builder.alpha > 0.05
+        ends = (np.flatnonzero(shown.any(along))[[0, -1]] for along in (0, 1))  # of columns, of rows
+        person = np.stack(list(ends), 1)
         body = _crop(builder, _box(person, _BODY_MARGIN, BODY_SIZE[0] / BODY_SIZE[1]), BODY_SIZE)
         head = _crop(
             builder, _box(pixels[template.region_vertices("head")], _HEAD_MARGIN), (HEAD_SIZE, HEAD_SIZE)
@@ -125,10 +127,10 @@ def canvas_photo(
     """
     template = builder.template
     gaussians = canvas.gaussians()
-    region = template.region[points.triangle]
-    detail = np.where(np.isin(region, _indices(*_NO_DETAIL)), 0, 1)
-    for which, name in enumerate(_HANDS, start=2):
-        detail[region == REGIONS.index(name)] = which
+    beside = ThreadPoolExecutor(1)  # the points' neighbours are found while the crops are drawn
+    bound = beside.submit(_bound, builder, points, network, tree_workers())
+    beside.shutdown(wait=False)
+    detail = _details()[template.region[points.triangle]]
     head, left, right = (
         crop.places(gaussians.means) for crop in (crops.head, crops.hands[0], crops.hands[1])
     )
@@ -144,15 +146,12 @@ def canvas_photo(
 
     corners = builder.faces[network.query_triangle]
     queries = (builder.vertices[corners] * network.query_barycentric[..., None].float()).sum(1)  # [n, 3]
-    normals = triangle_frames(builder.vertices, builder.faces)[network.query_triangle][..., 2]
+    normals = triangle_frames(builder.vertices, corners)[..., 2]
     behind, _ = _behind(builder, queries)
     facing = ((builder.camera.center - queries) * normals).sum(-1) > 0
-    bound = bind_bones(template, points.triangle, points.barycentric)
-    tree = KDTree(network.query_position.cpu().numpy())
-    distance, nearest = tree.query(bound.position, k=_NEAREST, workers=tree_workers())
-    share = 1 / (np.asarray(distance) + 1e-3)
     bare = bare_points(template, points.triangle, points.barycentric)
     reach = np.where(bare, _REACH_BARE_M, _REACH_M) * ~_folded_away(builder, points, canvas)
+    bones, nearest, share = bound.result()
     one = CanvasPhoto(
         body=crops.body.drawn(gaussians, canvas.two_sided),
         head=crops.head.drawn(gaussians, canvas.two_sided),
@@ -160,17 +159,36 @@ def canvas_photo(
         hand_present=torch.tensor(crops.hand_present),
         query_places=crops.body.places(queries),
         query_seen=facing & (behind < _SEEN_TOLERANCE_M),
-        attributes=_attributes(builder, canvas, gaussians, torch.from_numpy(bound.position), kind),
+        attributes=_attributes(builder, canvas, gaussians, torch.from_numpy(bones.position), kind),
         places=crops.body.places(gaussians.means),
         detail_places=detail_places,
         detail=kind,
-        nearest=torch.from_numpy(np.asarray(nearest)),
-        share=torch.from_numpy((share / share.sum(1, keepdims=True)).astype(np.float32)),
-        bone_index=torch.from_numpy(bound.index.astype(np.int64)),
-        bone_weight=torch.from_numpy(bound.weight),
+        nearest=torch.from_numpy(nearest),
+        share=torch.from_numpy(share),
+        bone_index=torch.from_numpy(bones.index.astype(np.int64)),
+        bone_weight=torch.from_numpy(bones.weight),
         reach=torch.from_numpy(reach.astype(np.float32)),
     )
     return CanvasPhoto(*(getattr(one, name)[None] for name in CanvasPhoto.__dataclass_fields__))
+
+
+def _bound(
+    builder: CanvasBuilder, points: SurfacePoints, network: CanvasNetwork, workers: int
+) -> tuple[BoundBones, np.ndarray, np.ndarray]:
+    """Bones of N points, and their nearest query points [N, k] with shares [N, k]."""
+    bones = bind_bones(builder.template, points.triangle, points.barycentric)
+    tree = KDTree(network.query_position.cpu().numpy())
+    distance, nearest = tree.query(bones.position, k=_NEAREST, workers=workers)
+    share = 1 / (np.asarray(distance) + 1e-3)
+    return bones, np.asarray(nearest), (share / share.sum(1, keepdims=True)).astype(np.float32)
+
+
+def _details() -> np.ndarray:
+    """By region: 0 where no detail shows it, 1 on the head, 2 and 3 on the left and the right hand."""
+    detail = np.where(np.isin(REGIONS, _NO_DETAIL), 0, 1)
+    for which, name in enumerate(_HANDS, start=2):
+        detail[REGIONS.index(name)] = which
+    return detail
 
 
 def corrected(canvas: Canvas, corrections: Corrections) -> Canvas:
@@ -309,7 +327,3 @@ def _crop(builder: CanvasBuilder, box: tuple[int, int, int, int], size: tuple[in
     if not math.isclose(*scale, rel_tol=0.05):
         raise ValueError(f"the box {box} has another aspect than {size}")
     return Crop(camera.resized(*size), resized(builder.colors, 127.5) / 255, resized(builder.alpha, 0.0))
-
-
-def _indices(*names: str) -> list[int]:
-    return [REGIONS.index(name) for name in names]

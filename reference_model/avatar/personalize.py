@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, Literal, NamedTuple
@@ -25,7 +26,7 @@ from reference_model.avatar.io import Avatar, SkinWeights
 from reference_model.avatar.optimise import Canvas, View, crop_view, optimise
 from reference_model.avatar.sampling import SurfacePoints
 from reference_model.photo.fitting import Fit, fit_body
-from reference_model.photo.layers import paint_out
+from reference_model.photo.layers import extend_foreground, paint_out
 from reference_model.photo.silhouette import silhouette_offsets
 from reference_model.reconstruction.reconstruction_file import shipped_canvas_network
 
@@ -82,6 +83,8 @@ class FittedPhoto(NamedTuple):
     builder: CanvasBuilder
     points: SurfacePoints
     canvas: Canvas
+    background: np.ndarray
+    """The place behind the person, [H, W, 3] uint8."""
 
     def forward(
         self, *, hand_enhance: bool = True, device: torch.device | str = "cpu"
@@ -111,7 +114,7 @@ class FittedPhoto(NamedTuple):
             two_sided=torch.as_tensor(points.two_sided),
             state=self.builder.state,
             camera=self.builder.camera,
-            background=paint_out(self.photo, self.alpha),
+            background=self.background,
             meta=meta,
             skin=skin,
         )
@@ -144,13 +147,17 @@ def fit_seen(
     report = progress or (lambda stage, fraction: None)
     photo, landmarks, alpha = seen
     report("fit", 0.0)
-    fit = fit_body(landmarks, (photo.shape[1], photo.shape[0]), alpha, device)
-    report("silhouette", 0.0)
-    offsets, overlap = silhouette_offsets(fit.state, fit.camera, alpha, device)
+    with ThreadPoolExecutor(2) as beside:  # what needs no fit is done meanwhile
+        layers = [beside.submit(layer, photo, alpha) for layer in (extend_foreground, paint_out)]
+        fit = fit_body(landmarks, (photo.shape[1], photo.shape[0]), alpha, device)
+        report("silhouette", 0.0)
+        offsets, overlap = silhouette_offsets(fit.state, fit.camera, alpha, device)
+        colors, background = (layer.result() for layer in layers)
     report("gaussians", 0.0)
-    builder = CanvasBuilder(fit.state.replace(offsets=offsets), fit.camera, photo, alpha, seed)
+    builder = CanvasBuilder(fit.state.replace(offsets=offsets), fit.camera, colors, alpha, seed)
     points = builder.sample(n_gaussians)
-    return FittedPhoto(photo, landmarks, alpha, fit, overlap, builder, points, builder.canvas(points))
+    canvas = builder.canvas(points)
+    return FittedPhoto(photo, landmarks, alpha, fit, overlap, builder, points, canvas, background)
 
 
 def fit_photo(

@@ -7,6 +7,7 @@ lids and the inside of the lips are folded away in most photographs and would be
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -15,7 +16,14 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from reference_model.body.mesh import RasterizedMesh, triangle_areas
-from reference_model.body.skinning import BodyState, TemplateTensors, pose
+from reference_model.body.skinning import (
+    BodyState,
+    TemplateTensors,
+    blend_transforms,
+    pose,
+    rest_vertices,
+    skinned,
+)
 from reference_model.body.template import REGIONS, BodyTemplate
 from reference_model.render.camera import Camera
 
@@ -95,14 +103,16 @@ def sample_surface(
         rng: Seeded generator; equal seeds give equal points.
     """
     faces = torch.tensor(template.faces, dtype=torch.long)
-    vertices = pose(tensors, state).vertices
+    posed = pose(tensors, state)
+    vertices, blend = posed.vertices, blend_transforms(tensors, posed.transforms)
     area = triangle_areas(vertices, faces).double()  # [F] m^2
     largest = area.clone()
     for actions in _UNFOLDED:
         unfolded = state.actions.clone()
         for name, value in actions.items():
             unfolded[template.action(name)] = value
-        other = triangle_areas(pose(tensors, state.replace(actions=unfolded)).vertices, faces).double()
+        other = skinned(blend, rest_vertices(tensors, state.replace(actions=unfolded)))
+        other = triangle_areas(other, faces).double()
         largest = torch.maximum(largest, torch.minimum(other, area * _LARGEST_UNFOLDING + 1e-9))
 
     sharpness = float(camera.focal / camera.project(vertices)[1].median())  # px per m
@@ -217,6 +227,7 @@ def _empty() -> SurfacePoints:
     return SurfacePoints(np.zeros(0, int), none, np.zeros(0), none, np.zeros(0, bool))
 
 
+@lru_cache(maxsize=1)
 def _density(template: BodyTemplate) -> np.ndarray:
     """Points per area by triangle, `[F]`."""
     density = np.array([_REGION_DENSITY[name] for name in REGIONS])[template.region]

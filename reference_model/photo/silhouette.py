@@ -7,7 +7,8 @@ the gap between a naked template and a dressed person.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -73,10 +74,11 @@ def silhouette_offsets(
     small = min(1.0, _WORK_SIZE / max(camera.width, camera.height))
     work = camera.resized(max(1, round(camera.width * small)), max(1, round(camera.height * small)))
     target = cv2.resize(alpha, (work.width, work.height), interpolation=cv2.INTER_AREA) > 0.5
+    edge = _contour(target)
     solver, free = _solver(device), _hold_weights(template) < 1
     shift = np.zeros_like(vertices)
     for _ in range(_ITERATIONS):
-        weight, pull_px = _contour_pull(template, vertices + shift, work, target)
+        weight, pull_px = _contour_pull(template, vertices + shift, work, edge)
         depth = work.project(torch.as_tensor(vertices + shift).float())[1].numpy()[:, None]  # [V, 1] m
         along = np.concatenate([pull_px * depth / work.focal, np.zeros_like(depth)], axis=1)
         pull = along @ work.rotation.double().numpy()  # camera axes to world
@@ -125,33 +127,29 @@ def _hold_weights(template: BodyTemplate) -> np.ndarray:
 
 
 def _contour_pull(
-    template: BodyTemplate, vertices: np.ndarray, camera: Camera, target: np.ndarray
+    template: BodyTemplate, vertices: np.ndarray, camera: Camera, edge: _Contour
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean pull in px `[V, 2]` on the vertices of the rim, and 1 where there is one, `[V]`.
+    """1 for the vertices of the rim that the matte's contour pulls, `[V]`, and the mean pull, `[V, 2]` px.
 
     Both ways count: each rim pixel looks for the matte's contour, and each pixel of that contour for the rim.
     """
     silhouette, face_index, barycentric = _silhouette(template, vertices, camera)
-    rim, rim_normal = _contour(silhouette)
-    edge, edge_normal = _contour(target)
+    rim = _contour(silhouette)
     total = np.zeros((len(vertices), 2))
     count = np.zeros(len(vertices))
-    if not len(rim) or not len(edge):
+    if not len(rim.places) or not len(edge.places):
         return count, total
-    column, row = rim.astype(int).T
+    column, row = rim.places.astype(int).T
     nearest_corner = barycentric[row, column].argmax(1)
     vertex = template.faces[face_index[row, column], nearest_corner]
 
     size = max(camera.width, camera.height)
-    to_edge = KDTree(np.hstack([edge, edge_normal * _NORMAL_WEIGHT * size]))
-    to_rim = KDTree(np.hstack([rim, rim_normal * _NORMAL_WEIGHT * size]))
-    j = to_edge.query(np.hstack([rim, rim_normal * _NORMAL_WEIGHT * size]))[1]
-    i = to_rim.query(np.hstack([edge, edge_normal * _NORMAL_WEIGHT * size]))[1]
-    rim_at = np.concatenate([np.arange(len(rim)), i])
-    edge_at = np.concatenate([j, np.arange(len(edge))])
-    pull = edge[edge_at] - rim[rim_at]
+    j, i = edge.tree.query(rim.features)[1], rim.tree.query(edge.features)[1]
+    rim_at = np.concatenate([np.arange(len(rim.places)), i])
+    edge_at = np.concatenate([j, np.arange(len(edge.places))])
+    pull = edge.places[edge_at] - rim.places[rim_at]
     near = np.linalg.norm(pull, axis=1) < _REACH * size
-    aligned = (edge_normal[edge_at] * rim_normal[rim_at]).sum(1) > 0.3
+    aligned = (edge.normals[edge_at] * rim.normals[rim_at]).sum(1) > 0.3
     use = near & aligned
     np.add.at(total, vertex[rim_at[use]], pull[use])
     np.add.at(count, vertex[rim_at[use]], 1.0)
@@ -167,11 +165,25 @@ def _silhouette(
     return face_index >= 0, face_index, barycentric
 
 
-def _contour(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Contour pixels `[C, 2]` (x, y) of outlines and holes with their directions `[C, 2]`.
+@dataclass(frozen=True, eq=False)
+class _Contour:
+    """Contour pixels of a mask."""
 
-    The picture's own rim is no contour.
-    """
+    places: np.ndarray
+    """`[C, 2]` (x, y)."""
+    normals: np.ndarray
+    """`[C, 2]`."""
+    features: np.ndarray
+    """`[C, 4]`, by whose distance contours are matched."""
+
+    @cached_property
+    def tree(self) -> KDTree:
+        """Of the features."""
+        return KDTree(self.features)
+
+
+def _contour(mask: np.ndarray) -> _Contour:
+    """Outlines and holes of a mask; the picture's own rim is no contour."""
     height, width = mask.shape
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     points, normals = [np.zeros((0, 2))], [np.zeros((0, 2))]
@@ -185,4 +197,5 @@ def _contour(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         normals.append(normal / (np.linalg.norm(normal, axis=1, keepdims=True) + 1e-6))
     p, n = np.concatenate(points), np.concatenate(normals)
     inner = (p[:, 0] > 2) & (p[:, 0] < width - 3) & (p[:, 1] > 2) & (p[:, 1] < height - 3)
-    return p[inner], n[inner]
+    p, n = p[inner], n[inner]
+    return _Contour(p, n, np.hstack([p, n * _NORMAL_WEIGHT * max(mask.shape)]))

@@ -208,7 +208,7 @@ def _fitted(
     camera = camera_of(setting.view)
     matte = alpha.astype(np.float32)
     state = state.replace(offsets=silhouette_offsets(state, camera, matte)[0])
-    builder = CanvasBuilder(state, camera, photo, matte, int(rng.integers(2**31)))
+    builder = CanvasBuilder(state, camera, extend_foreground(photo, matte), matte, int(rng.integers(2**31)))
     points = builder.sample(int(rng.choice(_GAUSSIANS)))
     canvas = builder.canvas(points)
     crops = Crops.of(builder, canvas, points)

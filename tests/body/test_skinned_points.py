@@ -66,3 +66,15 @@ def test_derivatives_are_those_of_automatic_differentiation(
     both = (SkinnedPoints.of_vertices(TENSORS, index, weight), SkinnedPoints.of_joints(TENSORS, JOINTS))
     found = torch.cat([points.derivative(motion, form) for points in both])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_further_places_of_padded_points_weigh_nothing(
+    triangles: tuple[torch.Tensor, torch.Tensor], state: BodyState
+) -> None:
+    points = SkinnedPoints.of_vertices(TENSORS, *triangles)
+    motion = JointMotion(TENSORS, state.shape, state.rotations)
+    form = torch.cat([state.shape, state.actions])
+    padded = points.padded(5)
+    assert padded.rest.shape[1] == 5
+    torch.testing.assert_close(padded.posed(motion, form), points.posed(motion, form))
+    torch.testing.assert_close(padded.derivative(motion, form), points.derivative(motion, form))

@@ -12,6 +12,7 @@ from reference_model.avatar.sampling import SurfacePoints
 from reference_model.body.mesh import rasterize_mesh
 from reference_model.body.skinning import BodyState, TemplateTensors, pose
 from reference_model.body.template import load_template
+from reference_model.photo.layers import extend_foreground
 from reference_model.render.camera import Camera
 
 
@@ -26,6 +27,6 @@ def fitted_template(n: int = 3000, seed: int = 0) -> tuple[CanvasBuilder, Surfac
     alpha = (raster.face_index >= 0).astype(np.float32)
     noise = np.random.default_rng(seed).uniform(0, 255, (20, 16, 3)).astype(np.float32)
     photo = cv2.resize(noise, (256, 320), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
-    builder = CanvasBuilder(state, camera, photo, alpha, seed)
+    builder = CanvasBuilder(state, camera, extend_foreground(photo, alpha), alpha, seed)
     points = builder.sample(n)
     return builder, points, builder.canvas(points)

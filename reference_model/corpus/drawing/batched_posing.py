@@ -202,10 +202,11 @@ def _skeleton(tensors: TemplateTensors, device: torch.device) -> TemplateTensors
     """A person's skeleton on another device; the vertices stay behind."""
     moved = TemplateTensors.__new__(TemplateTensors)
     moved.joints, moved.joint_basis = tensors.joints.to(device), tensors.joint_basis.to(device)
-    moved.parents = tensors.parents
+    moved.parents, moved.parent_or_self = tensors.parents, tensors.parent_or_self.to(device)
     levels = tensors.levels
     moved.levels = type(levels)(
-        [joints.to(device) for joints in levels.joints],
+        levels.order.to(device),
+        levels.sizes,
         [parents.to(device) for parents in levels.parents],
         levels.inverse.to(device),
     )
