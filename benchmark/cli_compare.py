@@ -11,7 +11,7 @@ from benchmark.console import err, out
 
 if TYPE_CHECKING:
     from benchmark.efficiency import Efficiency
-    from benchmark.run_files import Side
+    from benchmark.run_files import RunFiles, Side
 
 __all__ = ["compare"]
 
@@ -24,6 +24,12 @@ def compare(
     methods: Annotated[
         str, typer.Option("--methods", help="x,y: method x of A, and method y of B (or of A).")
     ] = "",
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Runs of the same methods with another seed: A2,B2, or A2 where B is left out. Repeatable."
+        ),
+    ] = None,
 ) -> None:
     """Compare two methods: difference, interval over people, p by permutation (Holm), and who wins how often.
 
@@ -39,6 +45,10 @@ def compare(
         require_same_samples(a, b)
     names = [name.strip() for name in methods.split(",") if name.strip()]
     sides = choose_sides(a, b, names)
+    further = [_further_runs(pair, 1 if b is None else 2) for pair in also or []]
+    sides = tuple(
+        side.with_seeds([runs[at] for runs in further]) for side, at in zip(sides, (0, -1), strict=True)
+    )
     with err.status("compare") as status:
         comparison = compare_sides(*sides, metrics_of_run(a), status.update)
     out.print(compare_table(comparison))
@@ -47,6 +57,22 @@ def compare(
         err.print(str(refusal), style="red", markup=False, soft_wrap=True)
     if comparison.refusals:
         raise comparison.refusals[-1]
+
+
+def _further_runs(listed: str, n_runs: int) -> list[RunFiles]:
+    from benchmark.run_files import open_run_files
+    from media.errors import AvatarBenchError
+
+    paths = [part.strip() for part in listed.split(",") if part.strip()]
+    if len(paths) != n_runs:
+        raise AvatarBenchError(
+            "E504",
+            "further runs are given as the first ones are",
+            where="--also",
+            expected="A2,B2" if n_runs == 2 else "A2",
+            got=listed,
+        )
+    return [open_run_files(Path(path)) for path in paths]
 
 
 def _speed(side: Side) -> Efficiency:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +33,14 @@ class RunFiles:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One method of a finished run."""
+    """One method of a finished run, or of several runs that differ in their seed: samples of all of them are pooled."""
 
     files: RunFiles
     method: MethodResult
     label: str
     """What it is called beside the other side."""
+    others: tuple[RunFiles, ...] = ()
+    """The further runs."""
 
     @property
     def result(self) -> RunResult:
@@ -46,15 +48,28 @@ class Side:
         return self.files.result
 
     @property
+    def seeds(self) -> list[int]:
+        """Of all runs."""
+        return [files.result.seed for files, _ in self._runs()]
+
+    @property
+    def n_samples(self) -> int:
+        """Clips of all runs."""
+        return sum(files.result.n_samples for files, _ in self._runs())
+
+    @property
     def identity_of(self) -> dict[str, str]:
-        """Identity by sample id."""
-        return {row.sample_id: row.identity_id for row in self.files.rows}
+        """Identity by sample id; samples of the further runs are told by a suffix, here and below."""
+        return {
+            row.sample_id + suffix: row.identity_id for files, suffix in self._runs() for row in files.rows
+        }
 
     def values(self, metric_id: str) -> dict[str, float]:
         """Values of a sample metric by sample id; samples without one are absent."""
         return {
-            row.sample_id: row.value
-            for row in self.files.rows
+            row.sample_id + suffix: row.value
+            for files, suffix in self._runs()
+            for row in files.rows
             if row.method_id == self.method.id and row.metric_id == metric_id and row.value is not None
         }
 
@@ -66,11 +81,40 @@ class Side:
         """[n, d] features of the true videos by sample id."""
         return self._features(metric_id, TRUTH)
 
+    def with_seeds(self, runs: Sequence[RunFiles]) -> Side:
+        """The side with the same method of further runs.
+
+        Raises:
+            AvatarBenchError: E504 when a run lacks the method or has another version of it, E505 when it holds other
+                clips or was made by another protocol.
+        """
+        for files in runs:
+            require_same_samples(self.files, files)
+            method = _find(files, self.method.id)
+            if _content(method) != _content(self.method):
+                raise AvatarBenchError(
+                    "E504",
+                    f"the method '{method.id}' is another one in a run that is to be pooled",
+                    where=files.folder,
+                    expected=f"version {self.method.version}, fingerprint {self.method.fingerprint}",
+                    got=f"version {method.version}, fingerprint {method.fingerprint}",
+                    fix="pool runs that differ in nothing but --seed",
+                )
+        return replace(self, others=tuple(runs))
+
+    def _runs(self) -> Iterator[tuple[RunFiles, str]]:
+        yield self.files, ""
+        for number, files in enumerate(self.others, start=2):
+            yield files, f" (run {number})"
+
     def _features(self, metric_id: str, owner: str) -> Mapping[str, np.ndarray]:
-        path = features_path(self.files.folder, metric_id, owner)
-        samples = read_features(self.files.folder, metric_id, owner)
-        _require_hash(path, self.result.features_sha256.get(f"{metric_id}/{owner}"), self.files.folder)
-        return samples
+        pooled = {}
+        for files, suffix in self._runs():
+            path = features_path(files.folder, metric_id, owner)
+            samples = read_features(files.folder, metric_id, owner)
+            _require_hash(path, files.result.features_sha256.get(f"{metric_id}/{owner}"), files.folder)
+            pooled |= {name + suffix: rows for name, rows in samples.items()}
+        return pooled
 
 
 def open_run_files(path: Path) -> RunFiles:

@@ -167,7 +167,10 @@ def _side_notes(comparison: Comparison) -> Iterator[str]:
             yield f"{side.label} sees the truth: shown, never ranked"
         elif not side.method.ranked:
             yield f"{side.label} is not ranked: coverage {side.method.coverage:.0%}"
-    n_samples = sides[0].result.n_samples
+    n_samples = sides[0].n_samples
+    if sides[0].others:
+        listed = ", ".join(map(str, sides[0].seeds))
+        yield f"each side pools the clips of {len(sides[0].seeds)} runs, of seeds {listed}; a person counts once"
     short = [entry.metric.column for entry in comparison.metrics if 0 < entry.n_samples < n_samples]
     if short:
         yield f"not all {n_samples} clips have a value of both: {', '.join(short)}"

@@ -278,6 +278,42 @@ def test_another_seed_is_compared_and_named(tmp_path: Path, run: Path):
     assert all(f"good ({name})" in printed for name in ids)
 
 
+def test_seeds_are_pooled_and_a_person_still_counts_once(tmp_path: Path):
+    level, folders = noise(0), {}
+    for seed in (0, 1, 2):
+        for side, below in (("new", 0.0), ("old", 0.3)):
+            made = {"ours": {PSNR: level - below + noise(10 + seed, mean=0, sd=0.5) * (side == "new")}}
+            folders[side, seed] = make_run(tmp_path / f"{side}{seed}", made, seed=seed)
+    also = [part for seed in (1, 2) for part in ("--also", f"{folders['new', seed]},{folders['old', seed]}")]
+    printed = bench_compare(folders["new", 0], folders["old", 0], "--methods", "ours,ours", *also)
+    assert "pools the clips of 3 runs, of seeds 0, 1, 2" in printed
+    a, b = (
+        choose_sides(open_run_files(folders[side, 0]), open_run_files(folders["old", 0]), ["ours", "ours"])[0]
+        for side in ("new", "old")
+    )
+    a, b = (
+        side.with_seeds([open_run_files(folders[name, seed]) for seed in (1, 2)])
+        for side, name in ((a, "new"), (b, "old"))
+    )
+    found = compare_sides(a, b, METRICS, lambda line: None).metrics[0]
+    expected = 0.3 + np.mean([noise(10 + seed, mean=0, sd=0.5) for seed in (0, 1, 2)])
+    assert (found.n_identities, found.n_samples) == (12, 72)
+    assert found.difference == pytest.approx(expected)
+    assert found.interval is not None and found.interval.low < expected < found.interval.high
+
+
+def test_pooling_refuses_another_method_and_a_run_too_few(tmp_path: Path):
+    runs = [
+        make_run(tmp_path / name, {"ours": {PSNR: noise(0)}, "frozen": {PSNR: noise(1)}}, seed=seed,
+                 methods=[method_info("ours", fingerprint=name), method_info("frozen")])
+        for seed, name in enumerate(("one", "two"))
+    ]  # fmt: skip
+    with pytest.raises(AvatarBenchError, match="E504: the method 'ours' is another one"):
+        bench_compare(runs[0], "--methods", "ours,frozen", "--also", runs[1])
+    with pytest.raises(AvatarBenchError, match="E504: further runs are given as the first ones are"):
+        bench_compare(runs[0], "--methods", "ours,frozen", "--also", f"{runs[1]},{runs[1]}")
+
+
 def test_a_changed_method_is_found_by_itself_between_runs_with_the_same_controls(tmp_path: Path):
     control, oracle = method_info("frozen"), method_info("truth", privileged=True)
     runs = []
