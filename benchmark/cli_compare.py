@@ -46,8 +46,9 @@ def compare(
     names = [name.strip() for name in methods.split(",") if name.strip()]
     sides = choose_sides(a, b, names)
     further = [_further_runs(pair, 1 if b is None else 2) for pair in also or []]
-    sides = tuple(
-        side.with_seeds([runs[at] for runs in further]) for side, at in zip(sides, (0, -1), strict=True)
+    sides = (
+        sides[0].with_seeds([runs[0] for runs in further]),
+        sides[1].with_seeds([runs[-1] for runs in further]),
     )
     with err.status("compare") as status:
         comparison = compare_sides(*sides, metrics_of_run(a), status.update)
