@@ -30,6 +30,7 @@ SPEC = MethodSpec(
         "baselines/weights",
         "reference_model/animate.py",
         "reference_model/compiled.py",
+        "reference_model/cuda_graph.py",
         "reference_model/cuda_kernels.py",
         "reference_model/deform.py",
         "reference_model/deform_cuda.py",

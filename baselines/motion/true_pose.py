@@ -22,6 +22,7 @@ TRACKING_SOURCES = (
     "baselines/motion/true_pose.py",
     "media",
     "reference_model/body",
+    "reference_model/cuda_graph.py",
     "reference_model/photo",
     "reference_model/render/camera.py",
     "reference_model/tracking",
