@@ -131,7 +131,9 @@ class GatedFusion(nn.Module):
         index = index.clamp(min=0)
         item = torch.arange(len(start), device=start.device)[:, None, None]
         # Older tokens fade by a learned rate: attention by content alone could not tell "now" from "before".
-        age = (now[..., None] - start[item, index] + TEXT_LOOKAHEAD_FRAMES) * self.fade.exp() / 8
+        # An item without a text begins at infinity, which would make the fade's gradient NaN even where it is masked.
+        began = start[item, index].where(seen, 0.0)
+        age = (now[..., None] - began + TEXT_LOOKAHEAD_FRAMES) * self.fade.exp() / 8
         key = self.key(text.features)[item, index]  # [B, T, W, k]
         logits = (self.query(placed)[..., None, :] * key).sum(-1) / math.sqrt(_DIM_KEY) - age
         present = seen.any(-1, keepdim=True)

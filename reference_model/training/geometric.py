@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from media.errors import AvatarBenchError
+from reference_model.networks.model import load_model
 from reference_model.networks.weights import load_weights, read_metadata, save_weights
 from reference_model.training.batches import Batch
 from reference_model.training.corpus_batches import CorpusBatches
@@ -53,10 +54,21 @@ _OPTION_TYPES = {
 _LOG_EVERY = 50
 
 
-def make_objective(name: str, density: float, head: float = 1.0) -> Any:
-    """The objective called `name`, with a share `density` of the supervised points; `head`: see `joint_levers`."""
+def make_objective(name: str, density: float, head: float = 1.0, start: Path | None = None) -> Any:
+    """The objective called `name`.
+
+    Args:
+        name: In `OBJECTIVES`.
+        density: Share of the supervised points.
+        head: See `joint_levers`.
+        start: Weights to go on from; None begins anew.
+    """
     module, attribute = OBJECTIVES[name].split(":")
-    return getattr(importlib.import_module(module), attribute)(density=density, head=head)
+    sizes = {"config": load_model(start).config} if start is not None and name == "particles" else {}
+    objective = getattr(importlib.import_module(module), attribute)(density=density, head=head, **sizes)
+    if start is not None:
+        load_weights(start, objective.network)
+    return objective
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,9 +124,7 @@ def _train(
         assert start is not None
         objective = text_objective(start, options.density, options.head)
     else:
-        objective = make_objective(name, options.density, options.head)
-        if start is not None:
-            load_weights(start, objective.network)
+        objective = make_objective(name, options.density, options.head, start)
     size = sum(p.numel() for p in objective.network.parameters() if p.requires_grad)
     _log.info("%s: %.2f M parameters learn, %s", name, size / 1e6, options)
     trainer = Trainer(objective, corpus, options, device, started=start is not None)

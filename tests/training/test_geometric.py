@@ -17,7 +17,7 @@ from media.errors import AvatarBenchError
 from reference_model.body.template import load_template
 from reference_model.corpus.corpus_file import GeometryCorpus, encode_log_mel, save_corpus
 from reference_model.innovations import BLINK_ONSET
-from reference_model.networks.model import load_model
+from reference_model.networks.model import WEIGHTS, load_model
 from reference_model.networks.phoneme_encoder import encode_ids
 from reference_model.networks.weights import read_metadata
 from reference_model.training.batches import Batch
@@ -243,6 +243,13 @@ def test_training_goes_on_from_weights_and_says_from_which(tones, tmp_path):
     assert all(torch.equal(tensors[name], unchanged[name]) for name in tensors)
     assert after["start"] == before
     assert after["options"]["head"] == 2.5
+
+
+def test_training_goes_on_from_the_shipped_weights_which_go_on_reading(tones, tmp_path):
+    out = tmp_path / "on.safetensors"
+    start = ["--start", str(WEIGHTS), "--steps", "1"]
+    assert main(["--corpus", str(tones), "--out", str(out), *start, *SMALL]) == 0
+    assert load_model(out).config == load_model().config
 
 
 def test_the_head_can_weigh_more_and_nothing_else_does():
