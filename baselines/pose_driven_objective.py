@@ -38,21 +38,20 @@ class PoseDrivenObjective(nn.Module):
 
     Args:
         density: Share of the supervised points.
-        head: See `joint_levers`.
         weights: Weights of the loss terms; those of particles and residuals have nothing to act on.
     """
 
     kind = "PoseDrivenNetwork"
     levers: Tensor
 
-    def __init__(self, density: float = 1.0, head: float = 1.0, weights: LossWeights | None = None) -> None:
+    def __init__(self, density: float = 1.0, weights: LossWeights | None = None) -> None:
         super().__init__()
         template = load_template()
         self.network = PoseDrivenNetwork()
         self.geometry = FaceGeometry(template, load_particles(), density)
         self.weights = LossWeights() if weights is None else weights
         self.readout = SpeechReadout(self.network.config.dim_driving)
-        self.register_buffer("levers", joint_levers(template, head), persistent=False)
+        self.register_buffer("levers", joint_levers(template), persistent=False)
 
     def config(self) -> dict[str, int | float | str]:
         """Sizes, for the header of the weights file."""

@@ -48,24 +48,22 @@ _OPTION_TYPES = {
     "held_out_crops": int,
     "minutes": float,
     "density": float,
-    "head": float,
     "learning_rate": float,
 }
 _LOG_EVERY = 50
 
 
-def make_objective(name: str, density: float, head: float = 1.0, start: Path | None = None) -> Any:
+def make_objective(name: str, density: float, start: Path | None = None) -> Any:
     """The objective called `name`.
 
     Args:
         name: In `OBJECTIVES`.
         density: Share of the supervised points.
-        head: See `joint_levers`.
         start: Weights to go on from; None begins anew.
     """
     module, attribute = OBJECTIVES[name].split(":")
     sizes = {"config": load_model(start).config} if start is not None and name == "particles" else {}
-    objective = getattr(importlib.import_module(module), attribute)(density=density, head=head, **sizes)
+    objective = getattr(importlib.import_module(module), attribute)(density=density, **sizes)
     if start is not None:
         load_weights(start, objective.network)
     return objective
@@ -122,9 +120,9 @@ def _train(
     held_out = corpus.held_out(options.held_out_crops, options.frames, options.batch)
     if text:
         assert start is not None
-        objective = text_objective(start, options.density, options.head)
+        objective = text_objective(start, options.density)
     else:
-        objective = make_objective(name, options.density, options.head, start)
+        objective = make_objective(name, options.density, start)
     size = sum(p.numel() for p in objective.network.parameters() if p.requires_grad)
     _log.info("%s: %.2f M parameters learn, %s", name, size / 1e6, options)
     trainer = Trainer(objective, corpus, options, device, started=start is not None)

@@ -26,7 +26,6 @@ __all__ = [
 
 _SHORTEST_LEVER_M = 0.03
 _LONGEST_LEVER_M = 0.6
-_HEAD_JOINTS = "neck01", "neck02", "neck03", "head"
 _FULL_DROP_M = 0.005  # of the upper lids, on the mean over their points
 
 
@@ -129,14 +128,13 @@ def lid_loss(error: Tensor, wanted_drop: Tensor, frame_weight: Tensor) -> Tensor
     return point_loss(error, torch.ones_like(error[0, 0, :, 0]), frame_weight * down)
 
 
-def joint_levers(template: BodyTemplate, head: float = 1.0) -> Tensor:
+def joint_levers(template: BodyTemplate) -> Tensor:
     """How far each joint's rotation carries the farthest joint below it, metres, [J].
 
     The farthest descendant's distance, within 3 cm (finger tips hang on joints of no descendants) and 60 cm.
 
     Args:
         template: The joints.
-        head: Factor of those that turn the head, neck and head: small rotations, seen in every picture.
     """
     reach = np.zeros(len(template.joints))
     for joint in range(len(template.joints)):
@@ -148,7 +146,6 @@ def joint_levers(template: BodyTemplate, head: float = 1.0) -> Tensor:
     skull = template.joint("head")
     reach[skull] = max(reach[skull], 0.15)  # from the joint to the face
     levers = reach.clip(_SHORTEST_LEVER_M, _LONGEST_LEVER_M)
-    levers[[template.joint(name) for name in _HEAD_JOINTS]] *= head
     return torch.tensor(levers, dtype=torch.float32)
 
 

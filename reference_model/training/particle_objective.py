@@ -38,7 +38,6 @@ class ParticleObjective(nn.Module):
 
     Args:
         density: Share of the supervised points, see `choose_points`.
-        head: See `joint_levers`.
         config: Sizes of the model.
         weights: Weights of the loss terms.
     """
@@ -51,7 +50,6 @@ class ParticleObjective(nn.Module):
     def __init__(
         self,
         density: float = 1.0,
-        head: float = 1.0,
         config: ModelConfig = MINI,
         weights: LossWeights | None = None,
     ) -> None:
@@ -67,7 +65,7 @@ class ParticleObjective(nn.Module):
         idle = everything[self.n_joints :]
         idle = idle[~torch.isin(idle, used)]
         for name, value in {
-            "levers": joint_levers(template, head),
+            "levers": joint_levers(template),
             "idle": idle,
             "moving": torch.cat([everything[: self.n_joints], used]),
         }.items():

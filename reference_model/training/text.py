@@ -27,19 +27,18 @@ def with_text(model: AvatarModel) -> AvatarModel:
     return reading
 
 
-def text_objective(start: Path, density: float = 1.0, head: float = 1.0) -> ParticleObjective:
+def text_objective(start: Path, density: float = 1.0) -> ParticleObjective:
     """The objective of a model whose text side learns, and nothing else.
 
     Args:
         start: Weights that hear.
         density: Share of the supervised points.
-        head: See `joint_levers`.
 
     Raises:
         AvatarBenchError: E5xx, the weights cannot be read.
     """
     model = with_text(load_model(start))
-    objective = ParticleObjective(density, head, model.config, LossWeights(speech=0.0))
+    objective = ParticleObjective(density, model.config, LossWeights(speech=0.0))
     objective.model.load_state_dict(model.state_dict())
     assert objective.model.text is not None and objective.model.audio.fusion is not None
     objective.requires_grad_(False)

@@ -71,8 +71,6 @@ class TrainingOptions:
     """Upper limit of the time of `steps`: the pace of the first ones decides how many there will be."""
     density: float = 1.0
     """Share of the supervised points."""
-    head: float = 1.0
-    """Factor of the levers of neck and head."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     warm_up: int = 200

@@ -236,13 +236,13 @@ def test_frames_past_the_end_do_not_count_in_the_read_out():
 def test_training_goes_on_from_weights_and_says_from_which(tones, tmp_path):
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     assert main(["--corpus", str(tones), "--out", str(first), "--steps", "1", *SMALL]) == 0
-    still = ["--learning-rate", "0", "--head", "2.5", "--start", str(first)]
+    still = ["--learning-rate", "0", "--start", str(first)]
     assert main(["--corpus", str(tones), "--out", str(second), "--steps", "1", *SMALL, *still]) == 0
     before, after = read_metadata(first, "AvatarModel"), read_metadata(second, "AvatarModel")
     tensors, unchanged = load_file(str(first)), load_file(str(second))
     assert all(torch.equal(tensors[name], unchanged[name]) for name in tensors)
     assert after["start"] == before
-    assert after["options"]["head"] == 2.5
+    assert after["options"]["learning_rate"] == 0
 
 
 def test_training_goes_on_from_the_shipped_weights_which_go_on_reading(tones, tmp_path):
@@ -250,11 +250,3 @@ def test_training_goes_on_from_the_shipped_weights_which_go_on_reading(tones, tm
     start = ["--start", str(WEIGHTS), "--steps", "1"]
     assert main(["--corpus", str(tones), "--out", str(out), *start, *SMALL]) == 0
     assert load_model(out).config == load_model().config
-
-
-def test_the_head_can_weigh_more_and_nothing_else_does():
-    template = load_template()
-    ratio = joint_levers(template, 2.5) / joint_levers(template)
-    heavier = {template.joint_names[joint] for joint in (ratio > 1).nonzero().flatten().tolist()}
-    assert heavier == {"neck01", "neck02", "neck03", "head"}
-    assert ratio.max().item() == pytest.approx(2.5)
