@@ -85,8 +85,8 @@ class Side:
         """The side with the same method of further runs.
 
         Raises:
-            AvatarBenchError: E504 when a run lacks the method or has another version of it, E505 when it holds other
-                clips or was made by another protocol.
+            AvatarBenchError: E504 when a run lacks the method, has another version of it or repeats a seed, E505 when
+                it holds other clips or was made by another protocol.
         """
         for files in runs:
             require_same_samples(self.files, files)
@@ -100,7 +100,16 @@ class Side:
                     got=f"version {method.version}, fingerprint {method.fingerprint}",
                     fix="pool runs that differ in nothing but --seed",
                 )
-        return replace(self, others=tuple(runs))
+        pooled = replace(self, others=tuple(runs))
+        if len(set(pooled.seeds)) < len(pooled.seeds):
+            raise AvatarBenchError(
+                "E504",
+                "runs that are pooled repeat a seed, which adds nothing",
+                where=", ".join(str(files.folder) for files, _ in pooled._runs()),
+                expected="another seed in each",
+                got=", ".join(map(str, pooled.seeds)),
+            )
+        return pooled
 
     def _runs(self) -> Iterator[tuple[RunFiles, str]]:
         yield self.files, ""

@@ -302,6 +302,11 @@ def test_seeds_are_pooled_and_a_person_still_counts_once(tmp_path: Path):
     assert found.interval is not None and found.interval.low < expected < found.interval.high
 
 
+def test_a_seed_does_not_count_twice(tmp_path: Path, run: Path):
+    with pytest.raises(AvatarBenchError, match="E504: runs that are pooled repeat a seed"):
+        bench_compare(run, "--methods", "good,bad", "--also", run)
+
+
 def test_pooling_refuses_another_method_and_a_run_too_few(tmp_path: Path):
     runs = [
         make_run(tmp_path / name, {"ours": {PSNR: noise(0)}, "frozen": {PSNR: noise(1)}}, seed=seed,
